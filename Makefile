@@ -1,0 +1,39 @@
+# From a fresh clone: `make demo`, `make test`. Everything goes into .venv; nothing needs root.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo up clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Install everything into .venv
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Lastword needs Python 3.11 or newer; run make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+check: $(READY) ## Format, lint, types, layering
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: $(READY) ## All tests, on real Redis, SQLite and PostgreSQL
+	$(BIN)/pytest
+
+demo: $(READY) ## Run the whole system, kill and empty things, and see every run end right
+	@$(BIN)/lastword demo
+
+up: $(READY) ## The system of the demo, kept running until Ctrl-C
+	@$(BIN)/lastword up
+
+clean: ## Remove what was installed and cached here
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

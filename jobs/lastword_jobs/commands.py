@@ -1,0 +1,130 @@
+"""`lastword graph-server`, `lastword demo` and `lastword up`."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from lastword.cli.output import new_console
+from lastword.config import Config, load_config
+from lastword.errors import InvalidInputs, LastwordError
+from lastword.logs import configure_logging
+from lastword.supervisor import interruptible, sole_owner
+
+#: The tenant that `lastword up` brings.
+DEMO_TENANT = "contoso"
+
+
+@click.command("graph-server")
+@click.option("--tenant", "pairs", multiple=True, metavar="ID=S|M|L", help="Repeatable.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Any free one by default.")
+@click.option(
+    "--latency", "latency_s", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS"
+)
+@click.option("--url-file", type=click.Path(path_type=Path), help="Where to write the base URL.")
+def graph_server(
+    pairs: tuple[str, ...], port: int, latency_s: float, url_file: Path | None
+) -> None:
+    """Serve a local Graph API with made-up tenants, for trying things out and for tests."""
+    _require_operations()
+    from lastword_jobs.graph_server.app import create_app
+    from lastword_jobs.graph_server.seeding import Size, seed_tenant
+    from lastword_jobs.graph_server.serving import serve
+    from lastword_jobs.graph_server.tokens import TokenIssuer
+
+    config = load_config()
+    configure_logging(config.log_format)
+    tenants = []
+    for pair in pairs or (f"{DEMO_TENANT}=M",):
+        tenant_id, _, size = pair.partition("=")
+        if not tenant_id or size not in set(Size):
+            raise InvalidInputs(f"--tenant {pair!r}", expected="ID=S, ID=M or ID=L")
+        tenants.append(seed_tenant(tenant_id, Size(size)))
+    client_id = config.graph_client_id or "lastword-local"
+    secret = config.graph_client_secret or secrets.token_urlsafe(24)
+    if not config.graph_client_secret:
+        click.echo(f"client id {client_id}, client secret {secret}", err=True)
+    serve(
+        create_app(tenants, TokenIssuer(client_id, secret), latency_s=latency_s),
+        port=port,
+        url_file=url_file,
+    )
+
+
+@click.command()
+def demo() -> None:
+    """Start everything, sync tenants, kill and empty things, and show that every run ends right."""
+    _require_operations()
+    from lastword_jobs.demo.playing import play_demo
+
+    config = load_config()
+    logging.getLogger("lastword").setLevel(logging.CRITICAL)
+    with interruptible():
+        sys.exit(0 if play_demo(config, _wide(new_console())) else 1)
+
+
+@click.command()
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
+@click.option("--threads", type=click.IntRange(1, 256), default=4, show_default=True)
+def up(workers: int, threads: int) -> None:
+    """Start the system of the demo and keep it running until Ctrl-C."""
+    _require_operations()
+    config = load_config()
+    configure_logging(config.log_format, level=logging.WARNING)
+    with interruptible(), sole_owner(config.data_dir):
+        try:
+            _stay_up(config, workers=workers, threads=threads)
+        except KeyboardInterrupt:
+            click.echo("stopped")
+
+
+def _stay_up(config: Config, *, workers: int, threads: int) -> None:
+    from lastword_jobs.demo.system import running_system
+    from lastword_jobs.graph_server.seeding import Size
+
+    tenants = {DEMO_TENANT: Size.M}
+    with running_system(config, tenants=tenants, workers=workers, threads=threads) as system:
+        click.echo(f"running in {system.config.data_dir.absolute()}; Ctrl-C stops it")
+        click.echo(f"ledger  {system.ledger.address}")
+        click.echo(f"broker  {system.config.broker_url}")
+        click.echo(f"Graph   {system.config.graph_url}, tenant {DEMO_TENANT}")
+        for name, pid in system.supervisor.pids().items():
+            click.echo(f"{name}: pid {pid}, log {system.supervisor.logs / f'{name}.log'}")
+        click.echo("in another terminal, in this folder:")
+        command = _own_name()
+        click.echo(f"  {command} start policy.sync --tenant {DEMO_TENANT}")
+        click.echo(f"  {command} runs list")
+        while True:
+            signal.pause()
+
+
+def _own_name() -> str:
+    # After `make up` the command is in .venv, where no shell looks by itself.
+    if shutil.which("lastword"):
+        return "lastword"
+    beside = Path(sys.executable).with_name("lastword")
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+
+
+def _wide(console: Console) -> Console:
+    # The last table is read as a whole; a narrow terminal may scroll, it may not cut words.
+    return console if console.width >= 120 else Console(highlight=False, width=140)
+
+
+def _require_operations() -> None:
+    try:
+        import httpx  # noqa: F401
+        import starlette  # noqa: F401
+        import uvicorn  # noqa: F401
+    except ImportError as error:
+        raise LastwordError(
+            f"the operations need {error.name}, which is not installed",
+            mend="run `pip install 'lastword[operations,embedded]'`",
+        ) from error

@@ -1,0 +1,137 @@
+"""The whole system on one machine: Redis, ledger, local Graph, workers, scheduler."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from lastword.config import EMBEDDED, Config
+from lastword.embedded import EmbeddedRedis
+from lastword.errors import LastwordError
+from lastword.reading.workers import list_workers
+from lastword.service.tenants import add_tenant
+from lastword.storage.ledger import Ledger
+from lastword.storage.opening import open_ledger
+from lastword.storage.schema import migrate
+from lastword.supervisor import Supervisor
+from lastword_jobs.graph_server.seeding import Size
+
+#: Seconds the processes get to come up.
+READY_WITHIN_S = 30.0
+
+#: The application id of the local Graph; its secret is made at every start.
+CLIENT_ID = "lastword-local"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A running system.
+
+    Attributes:
+        config: the configuration with which a process joins it.
+        ledger: its ledger.
+        supervisor: its processes.
+        redis: its embedded broker; None when another was configured.
+    """
+
+    config: Config
+    ledger: Ledger
+    supervisor: Supervisor
+    redis: EmbeddedRedis | None
+
+
+@contextmanager
+def running_system(
+    config: Config,
+    *,
+    tenants: Mapping[str, Size],
+    workers: int,
+    threads: int,
+    latency_s: float = 0.0,
+) -> Iterator[System]:
+    """Start everything, wait until it is ready, and stop it in the end.
+
+    Args:
+        config: the settings; `embedded` gets a Redis of its own.
+        tenants: the tenants of the local Graph, by id.
+        workers: worker processes.
+        threads: threads of each.
+        latency_s: how long every answer of the local Graph takes, in seconds.
+
+    Raises:
+        LastwordError: something did not come up.
+    """
+    with ExitStack() as stack:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        redis = None
+        if config.broker_url == EMBEDDED:
+            redis = stack.enter_context(EmbeddedRedis(config.data_dir))
+            config = replace(config, broker_url=redis.url)
+        ledger = open_ledger(config.ledger_url)
+        stack.callback(ledger.close)
+        migrate(ledger)
+        for tenant_id in tenants:
+            add_tenant(ledger, tenant_id=tenant_id, name=tenant_id.title())
+        config = stack.enter_context(_with_graph(config, tenants, latency_s))
+        supervisor = stack.enter_context(
+            Supervisor(environment_of(config), config.data_dir / "logs")
+        )
+        supervisor.run("scheduler", "scheduler")
+        for number in range(1, workers + 1):
+            supervisor.run(f"worker-{number}", "worker", "--threads", str(threads))
+        _await_workers(ledger, workers)
+        yield System(config, ledger, supervisor, redis)
+
+
+@contextmanager
+def _with_graph(config: Config, tenants: Mapping[str, Size], latency_s: float) -> Iterator[Config]:
+    url_file = config.data_dir / "graph.url"
+    url_file.unlink(missing_ok=True)
+    config = replace(
+        config, graph_client_id=CLIENT_ID, graph_client_secret=secrets.token_urlsafe(24)
+    )
+    with Supervisor(environment_of(config), config.data_dir / "logs") as supervisor:
+        supervisor.run("graph-server", *_graph_arguments(tenants, url_file, latency_s))
+        url = _await_text(url_file)
+        yield replace(config, graph_url=url, graph_token_url=url)
+
+
+def environment_of(config: Config) -> dict[str, str]:
+    """The variables that give a process this configuration, whatever else its environment says."""
+    values = {field.name: getattr(config, field.name) for field in fields(Config)}
+    del values["policies"]
+    values |= {"data_dir": config.data_dir.absolute(), "database_url": config.ledger_url}
+    return {f"LASTWORD_{key.upper()}": str(value) for key, value in values.items()}
+
+
+def _graph_arguments(tenants: Mapping[str, Size], url_file: Path, latency_s: float) -> list[str]:
+    arguments = ["graph-server", "--url-file", str(url_file), "--latency", f"{latency_s:g}"]
+    for tenant_id, size in tenants.items():
+        arguments += ["--tenant", f"{tenant_id}={size}"]
+    return arguments
+
+
+def _await_text(file: Path) -> str:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while not file.exists():
+        if time.monotonic() > deadline:
+            raise LastwordError(
+                "the local Graph server did not start",
+                mend=f"see {file.parent / 'logs' / 'graph-server.log'}",
+            )
+        time.sleep(0.02)
+    return file.read_text(encoding="utf-8")
+
+
+def _await_workers(ledger: Ledger, count: int) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while sum(worker["lease"] == "live" for worker in list_workers(ledger)) < count:
+        if time.monotonic() > deadline:
+            raise LastwordError(
+                f"{count} workers did not start", mend="see their logs in the data folder"
+            )
+        time.sleep(0.05)

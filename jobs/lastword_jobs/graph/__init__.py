@@ -1,0 +1,1 @@
+"""The adapter to Microsoft Graph: what the operations know of the provider."""

@@ -1,0 +1,119 @@
+"""`lastword worker` and `lastword start`: the commands that need an application's actors."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import os
+import sys
+from importlib.metadata import entry_points
+from typing import Any
+
+import click
+import dramatiq
+from dramatiq.cli import main as dramatiq_main
+from dramatiq.cli import make_argument_parser
+
+from lastword.cli.opening import open_current
+from lastword.cli.output import json_option, print_json
+from lastword.config import Config
+from lastword.errors import InvalidInputs, LastwordError
+from lastword.starting import start
+from lastword_middleware.broker import plain_broker, require_broker
+
+#: The entry point group whose member names the module that is served when none is given.
+APPLICATION_GROUP = "lastword.application"
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def worker(arguments: tuple[str, ...]) -> None:
+    """Run a worker: Dramatiq's own command and arguments, with defaults that fit.
+
+    `lastword worker [MODULE[:BROKER] ...] [--threads N] [--queues Q ...]`; without a module it
+    serves the operations that ship with Lastword.
+    """
+    config, ledger = open_current()
+    ledger.close()
+    settings = _dramatiq_arguments(config, arguments)
+    require_broker(plain_broker(config), config)
+    sys.exit(dramatiq_main(settings))
+
+
+@click.command("start")
+@click.argument("operation")
+@click.option("--tenant", help="The tenant to work on.")
+@click.option("--input", "pairs", multiple=True, metavar="KEY=VALUE", help="An input; repeatable.")
+@click.option("--initiator", default=lambda: os.environ.get("USER"), help="Who asks.")
+@click.option("--app", "module", help="The module whose actors do it.")
+@json_option
+def start_run(
+    operation: str,
+    tenant: str | None,
+    pairs: tuple[str, ...],
+    initiator: str | None,
+    module: str | None,
+    as_json: bool,
+) -> None:
+    """Start a run of OPERATION. A value is read as JSON where it is JSON, else as text."""
+    open_current()
+    inputs = dict(_pair(pair) for pair in pairs)
+    _load(module or _default_module())
+    # The answer says it; a line of log beside it would only repeat it.
+    logging.getLogger("lastword").setLevel(logging.WARNING)
+    started = start(operation, inputs=inputs, tenant=tenant, initiator=initiator)
+    if as_json:
+        print_json({"result": started.result, "run_id": started.run_id, "url": started.url})
+    else:
+        click.echo(f"{started.result} {started.run_id}")
+
+
+def _dramatiq_arguments(config: Config, arguments: tuple[str, ...]) -> argparse.Namespace:
+    parser = make_argument_parser()
+    parser.prog = "lastword worker"
+    for action in parser._actions:
+        if action.dest == "broker":
+            action.nargs = "?"
+            action.default = _default_module()
+    parser.set_defaults(
+        # One process a unit: Dramatiq stops every sibling of a process that is killed.
+        processes=1,
+        threads=min(8, 2 * (os.cpu_count() or 4)),
+        worker_shutdown_timeout=int(config.worker_shutdown_timeout * 1000),
+    )
+    settings: argparse.Namespace = parser.parse_args(arguments)
+    return settings
+
+
+def _default_module() -> str:
+    for entry in entry_points(group=APPLICATION_GROUP):
+        return entry.value
+    raise LastwordError("no application module is installed", mend="name the module to serve")
+
+
+def _load(module: str) -> None:
+    name, _, attribute = module.partition(":")
+    try:
+        loaded = importlib.import_module(name)
+    except ImportError as error:
+        raise LastwordError(
+            f"module {name!r} cannot be imported: {error}",
+            mend="name a module on the path with --app",
+        ) from error
+    if attribute:
+        dramatiq.set_broker(getattr(loaded, attribute))
+
+
+def _pair(pair: str) -> tuple[str, Any]:
+    key, separator, text = pair.partition("=")
+    if not separator or not key:
+        raise InvalidInputs(f"input {pair!r}", expected="KEY=VALUE")
+    try:
+        return key, json.loads(text)
+    except ValueError:
+        return key, text

@@ -1,0 +1,113 @@
+"""Sending messages for runs: composed for a start, or taken from the ledger to be sent again."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dramatiq import Actor, Message
+from dramatiq.broker import Broker
+
+from lastword.config import Config
+from lastword.errors import InvalidInputs, PayloadTooLarge, UnknownOperation
+from lastword.identity import RunId
+from lastword.starting import Letter
+from lastword_middleware.options import DISPATCH, OF_ONE_JOURNEY
+
+
+class BrokerDispatcher:
+    """Sends through a Dramatiq broker.
+
+    Args:
+        broker: the broker; it must carry Lastword's middleware.
+        config: the configuration.
+    """
+
+    def __init__(self, broker: Broker, config: Config) -> None:
+        self._broker = broker
+        self._config = config
+
+    def compose(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
+        """See `lastword.starting.Dispatcher`."""
+        actor = self._actor(operation)
+        _require_fit(actor, inputs)
+        message: Message[Any] = Message(
+            queue_name=actor.queue_name,
+            actor_name=actor.actor_name,
+            args=(),
+            kwargs=dict(inputs),
+            options={DISPATCH: 1},
+            message_id=run_id,
+        )
+        return Letter(
+            actor.actor_name, encoded(message, max_payload_bytes=self._config.max_payload_bytes)
+        )
+
+    def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
+        """See `lastword.starting.Dispatcher`."""
+        message: Message[Any] = Message.decode(payload.encode())
+        options = {
+            option: value
+            for option, value in message.options.items()
+            if option not in OF_ONE_JOURNEY
+        }
+        options[DISPATCH] = dispatch
+        if retries:
+            options["retries"] = retries
+        fresh: Message[Any] = Message(**{**message.asdict(), "options": options})
+        self._broker.enqueue(fresh, delay=delay_ms or None)
+
+    def _actor(self, operation: str) -> Actor[Any, Any]:
+        for actor in self._broker.actors.values():
+            if actor.options.get("operation") == operation:
+                return actor
+        named = sorted(
+            {str(actor.options.get("operation")) for actor in self._broker.actors.values()}
+        )
+        raise UnknownOperation(
+            f"no actor here does operation {operation!r}",
+            expected=f"one of {', '.join(named) or '(none)'}",
+            mend=f"declare one with @dramatiq.actor(operation={operation!r})",
+        )
+
+
+def encoded(message: Message[Any], *, max_payload_bytes: int) -> str:
+    """A message as the JSON text that the broker would take.
+
+    Raises:
+        InvalidInputs: an argument has no JSON form.
+        PayloadTooLarge: the text is longer than `max_payload_bytes`.
+    """
+    try:
+        text = message.encode().decode()
+        json.loads(text, parse_constant=_refuse_constant)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputs(
+            f"a message for actor {message.actor_name!r} has no JSON form ({error})",
+            expected="arguments that are numbers, texts, true, false, null, lists or objects",
+            mend="send an id or a text instead of the object",
+        ) from error
+    size = len(text.encode())
+    if size > max_payload_bytes:
+        raise PayloadTooLarge(
+            f"a message for actor {message.actor_name!r} has {size} bytes",
+            expected=f"at most {max_payload_bytes}",
+            mend="send a reference to the data, or raise max_payload_bytes",
+        )
+    return text
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _require_fit(actor: Actor[Any, Any], inputs: Mapping[str, Any]) -> None:
+    try:
+        inspect.signature(actor.fn).bind(**inputs)
+    except TypeError as error:
+        raise InvalidInputs(
+            f"inputs {sorted(inputs)} do not fit operation {actor.options['operation']!r}: {error}",
+            expected=f"{inspect.signature(actor.fn)}",
+        ) from error

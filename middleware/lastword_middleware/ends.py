@@ -1,0 +1,157 @@
+"""From the end of an attempt to the ledger: succeeded, failed, or a retry that Dramatiq lost."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dramatiq import Message
+from dramatiq.broker import Broker, MessageProxy
+
+from lastword.errors import LastwordError
+from lastword.identity import RunId
+from lastword.logs import log_notice
+from lastword.reasons import Reason
+from lastword.service.values import AttemptEnd, NewRun, Recorded, Retry
+from lastword.states import Outcome
+from lastword_middleware.covered import operation_of
+from lastword_middleware.dispatch import encoded
+from lastword_middleware.failures import (
+    Throws,
+    cause_of,
+    diagnostics_of,
+    failure_entry,
+    final_reason,
+)
+from lastword_middleware.options import DISPATCH
+from lastword_middleware.tracker import OpenAttempt, Tracker
+
+_Verb = Callable[[list[AttemptEnd]], dict[RunId, Recorded]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Records ends for the worker that `tracker` is; holds them while the ledger is down."""
+
+    tracker: Tracker
+
+    def returned(self, broker: Broker, attempt: OpenAttempt, result: Any) -> None:
+        """The actor returned: its run is done, and its pipeline's next stage accepted with it."""
+        # A run that succeeded in part says why it is not whole.
+        reason = Reason(attempt.run.failures[0]["code"]) if attempt.run.failures else None
+        end = _end(attempt, attempt.run.outcome, reason)
+        follow_up = self._follow_up(broker, attempt.message, result)
+
+        def finish(ends: list[AttemptEnd]) -> dict[RunId, Recorded]:
+            with self.tracker.ledger.transaction():
+                recorded = self.tracker.runs.finish(ends)
+                if follow_up and recorded.get(end.run_id) is Recorded.MOVED:
+                    self.tracker.runs.accept([follow_up])
+            return recorded
+
+        self._record(attempt, finish, end)
+
+    def failed(self, broker: Broker, attempt: OpenAttempt, exception: BaseException) -> None:
+        """The queue gave the attempt up."""
+        message = attempt.message
+        throws: Throws = message.options.get("throws") or broker.get_actor(
+            message.actor_name
+        ).options.get("throws")
+        self._fail(attempt, exception, final_reason(exception, throws))
+
+    def rejected(self, attempt: OpenAttempt) -> None:
+        """Another middleware skipped the delivery after its run was claimed."""
+        self._record(
+            attempt, self.tracker.runs.fail, _end(attempt, Outcome.FAILED, Reason.REJECTED)
+        )
+
+    def lost_retry(self, attempt: OpenAttempt, exception: BaseException) -> None:
+        """Dramatiq swallowed what went wrong with a retry, and acknowledges the message.
+
+        The run goes back to the queue; the reconciler finds it without a message and sends it.
+        """
+        run = attempt.run
+        if attempt.retries >= self.tracker.config.policy(run.operation).max_retries:
+            self._fail(attempt, exception, Reason.RETRY_LOST)
+            return
+        retry = Retry(
+            run_id=run.run_id,
+            attempt=run.attempt,
+            worker_id=attempt.worker_id,
+            delay_s=0.0,
+            retries=attempt.retries + 1,
+            reason=cause_of(exception),
+            diagnostics=diagnostics_of(exception),
+        )
+        retried = self.tracker.persist(
+            lambda: self.tracker.runs.retry([retry]), what="retry", run_id=run.run_id
+        )
+        if run.run_id in retried:
+            log_notice(logging.ERROR, "retry_lost", run=run.run_id, attempt=run.attempt)
+        else:
+            self._fail(attempt, exception, cause_of(exception))
+
+    def barely(self, attempt: OpenAttempt, exception: BaseException | None) -> None:
+        """The end without anything that could have kept it from being written."""
+        if exception is None:
+            end = _bare(attempt, attempt.run.outcome, reason=None)
+            self._record(attempt, self.tracker.runs.finish, end)
+        else:
+            end = _bare(attempt, Outcome.FAILED, reason=cause_of(exception))
+            self._record(attempt, self.tracker.runs.fail, end)
+
+    def _fail(self, attempt: OpenAttempt, exception: BaseException, reason: Reason) -> None:
+        end = _end(attempt, Outcome.FAILED, reason)
+        told = replace(
+            end,
+            failures=(*end.failures, failure_entry(exception)),
+            diagnostics=diagnostics_of(exception),
+        )
+        self._record(attempt, self.tracker.runs.fail, told)
+
+    def _record(self, attempt: OpenAttempt, verb: _Verb, end: AttemptEnd) -> None:
+        self.tracker.persist(lambda: verb([end]), what="record", run_id=attempt.run.run_id)
+
+    def _follow_up(self, broker: Broker, message: MessageProxy, result: Any) -> NewRun | None:
+        # A crash between this run's last word and Dramatiq's sending of the next stage would end
+        # the pipeline without a trace: a later delivery finds the run completed.
+        target = message.options.get("pipe_target")
+        if not isinstance(target, dict):
+            return None
+        stage: Message[Any] = Message(**target)
+        operation = operation_of(broker, stage.actor_name)
+        if operation is None:
+            return None
+        options = broker.get_actor(message.actor_name).options
+        if not (stage.options.get("pipe_ignore") or options.get("pipe_ignore")):
+            stage = stage.copy(args=(*stage.args, result))
+        config = self.tracker.config
+        try:
+            payload = encoded(
+                stage.copy(options={DISPATCH: 1}), max_payload_bytes=config.max_payload_bytes
+            )
+        except LastwordError as error:
+            log_notice(logging.ERROR, "follow_up_refused", run=message.message_id, why=error)
+            return None
+        return NewRun(
+            run_id=RunId(stage.message_id),
+            policy=config.policy(operation),
+            actor_name=stage.actor_name,
+            payload=payload,
+            delay_s=(stage.options.get("delay") or 0) / 1000,
+        )
+
+
+def _bare(attempt: OpenAttempt, outcome: Outcome, *, reason: Reason | None) -> AttemptEnd:
+    return AttemptEnd(attempt.run.run_id, attempt.run.attempt, attempt.worker_id, outcome, reason)
+
+
+def _end(attempt: OpenAttempt, outcome: Outcome, reason: Reason | None = None) -> AttemptEnd:
+    return replace(
+        _bare(attempt, outcome, reason=reason),
+        counts=attempt.run.counts,
+        failures=tuple(attempt.run.failures),
+        context=attempt.run.context,
+    )

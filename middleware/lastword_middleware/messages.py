@@ -1,0 +1,244 @@
+"""Tracks what the queue does with messages: sends, retries, hops, skips, rejections, acks.
+
+Stands first in the list of middleware.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from dramatiq import Actor, Message
+from dramatiq.broker import Broker, MessageProxy
+from dramatiq.middleware import AgeLimit, Middleware
+from dramatiq.worker import ConsumerThread, Worker, WorkerThread
+
+from lastword.errors import LastwordError
+from lastword.identity import RunId
+from lastword.reasons import Reason
+from lastword.service.values import Acceptance, NewRun, Rejection, Retry, Sending
+from lastword.storage.schema import require_current_schema
+from lastword_middleware.covered import cover, operation_of, require_inside
+from lastword_middleware.dispatch import encoded
+from lastword_middleware.errors import HoldMessage, SendRefused, TrackingError
+from lastword_middleware.failures import cause_of, diagnostics_of
+from lastword_middleware.fitness import Fitness
+from lastword_middleware.heartbeat import Heartbeat
+from lastword_middleware.options import DISPATCH, dispatch_of
+from lastword_middleware.tracker import OpenAttempt, Tracker
+
+
+class TrackMessages(Middleware):
+    """Keeps the ledger ahead of the queue: a run's row is written before its message is sent.
+
+    Args:
+        tracker: the state shared with `TrackAttempts`.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self.tracker = tracker
+        self._heartbeat: Heartbeat | None = None
+
+    @property
+    def actor_options(self) -> set[str]:
+        """`operation`: the operation whose runs this actor does."""
+        return {"operation"}
+
+    def before_declare_actor(self, broker: Broker, actor: Actor[Any, Any]) -> None:
+        """Give covered actors the options of their policy, or refuse them."""
+        cover(actor, self.tracker.config)
+
+    def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
+        """Register this process as a worker before it fetches its first message."""
+        try:
+            require_current_schema(self.tracker.ledger)
+            self.tracker.boot(
+                threads=worker.worker_threads, broker_id=getattr(broker, "broker_id", None)
+            )
+        except LastwordError as error:
+            raise TrackingError.because(error) from error
+        fitness = Fitness(worker, self.tracker.config.worker_shutdown_timeout)
+        self._heartbeat = Heartbeat(self.tracker, fitness)
+        self._heartbeat.start()
+
+    def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        """Nothing new is claimed from here on if the ledger is down; what runs may still end."""
+        self.tracker.stopping.set()
+
+    def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
+        """End this worker; attempts that it abandons are lost with it, and judged at once."""
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        self.tracker.end()
+
+    def before_worker_thread_shutdown(self, broker: Broker, thread: WorkerThread) -> None:
+        """Close what a worker thread has open in the ledger."""
+        self.tracker.ledger.leave_thread()
+
+    def before_consumer_thread_shutdown(self, broker: Broker, thread: ConsumerThread) -> None:
+        """Close what a consumer thread has open in the ledger."""
+        self.tracker.ledger.leave_thread()
+
+    def before_enqueue(self, broker: Broker, message: Message[Any], delay: int | None) -> None:
+        """Write what this sending means before the message exists.
+
+        Raises:
+            SendRefused: it could not be written; nothing is sent.
+        """
+        operation = operation_of(broker, message.actor_name)
+        dispatch = dispatch_of(message.options)
+        if operation is None and dispatch is None:
+            return
+        try:
+            require_current_schema(self.tracker.ledger)
+            self._write(message, operation=operation, dispatch=dispatch, delay=delay)
+        except SendRefused:
+            raise
+        except Exception as error:
+            # Dramatiq would swallow it and send the message with no run behind it.
+            raise SendRefused.because(error) from error
+
+    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
+        """Another middleware gave up on this delivery before it became an attempt."""
+        dispatch = dispatch_of(message.options)
+        refused_here = self.tracker.here.refused is message
+        self.tracker.here.refused = None
+        if dispatch is not None and not refused_here:
+            aged = message.failed and _has_age_limit(broker, message)
+            self._reject(message, dispatch, Reason.AGE_LIMIT_EXCEEDED if aged else Reason.REJECTED)
+
+    def before_nack(self, broker: Broker, message: MessageProxy) -> None:
+        """The only sign of a message whose actor is not known here."""
+        self._require_settled(message)
+        dispatch = dispatch_of(message.options)
+        if dispatch is not None and message.actor_name not in broker.actors:
+            self._reject(message, dispatch, Reason.UNKNOWN_ACTOR)
+
+    def before_ack(self, broker: Broker, message: MessageProxy) -> None:
+        """Refuse to acknowledge what the ledger does not hold yet."""
+        self._require_settled(message)
+
+    def _write(
+        self,
+        message: Message[Any],
+        *,
+        operation: str | None,
+        dispatch: int | None,
+        delay: int | None,
+    ) -> None:
+        # Retries sends from inside the attempt's own thread.
+        attempt = self.tracker.here.attempt
+        is_own = attempt is not None and attempt.run.run_id == message.message_id
+        if dispatch is None:
+            self._accept(message, str(operation), delay)
+        elif attempt and is_own and message.options.get("retries", 0) > attempt.retries:
+            self._retry(message, attempt, delay)
+        else:
+            self._sent(message, dispatch)
+
+    def _accept(self, message: Message[Any], operation: str, delay: int | None) -> None:
+        self._refuse_inside_a_transaction()
+        policy = self.tracker.config.policy(operation)
+        require_inside(policy, message.options, place="a message")
+        message.options[DISPATCH] = 1
+        run = NewRun(
+            run_id=RunId(message.message_id),
+            policy=policy,
+            actor_name=message.actor_name,
+            payload=encoded(
+                canonical(message), max_payload_bytes=self.tracker.config.max_payload_bytes
+            ),
+            delay_s=(delay or 0) / 1000,
+            message_queue=message.queue_name,
+            message_ref=message.options.get("redis_message_id"),
+        )
+        self._persist(lambda: self._accepted(run), what="accept", run_id=run.run_id)
+
+    def _refuse_inside_a_transaction(self) -> None:
+        # On SQLite the application's transaction holds the whole file: this thread would wait for
+        # itself until the wait is over.
+        application = self.tracker.application
+        if application and application.is_one_file and application.database.in_transaction():
+            raise SendRefused(
+                "send() was called inside a transaction on the ledger's own SQLite file",
+                expected="a run that is accepted with the transaction, or after it",
+                mend="use lastword.start(), which joins the transaction, or send after it",
+            )
+
+    def _accepted(self, run: NewRun) -> None:
+        [accepted] = self.tracker.runs.accept([run])
+        if accepted.result is Acceptance.DEDUPED:
+            # The next stage of a pipeline, accepted with the end of the one before.
+            self.tracker.runs.sent(
+                [Sending(run.run_id, 1, run.message_queue or "", run.message_ref)]
+            )
+
+    def _retry(self, message: Message[Any], attempt: OpenAttempt, delay: int | None) -> None:
+        exception = sys.exception()
+        run_id = attempt.run.run_id
+        dispatches = self.tracker.runs.retry(
+            [
+                Retry(
+                    run_id=run_id,
+                    attempt=attempt.run.attempt,
+                    worker_id=attempt.worker_id,
+                    delay_s=(delay or 0) / 1000,
+                    retries=message.options["retries"],
+                    reason=cause_of(exception) if exception else Reason.UNKNOWN_ERROR,
+                    diagnostics=diagnostics_of(exception) if exception else "",
+                    message_queue=message.queue_name,
+                    message_ref=message.options.get("redis_message_id"),
+                )
+            ]
+        )
+        if run_id not in dispatches:
+            raise SendRefused(f"run {run_id} was closed or handed on while this attempt worked")
+        message.options[DISPATCH] = dispatches[run_id]
+        self.tracker.settle(attempt)
+
+    def _sent(self, message: Message[Any], dispatch: int) -> None:
+        sending = Sending(
+            run_id=RunId(message.message_id),
+            dispatch=dispatch,
+            message_queue=message.queue_name,
+            message_ref=message.options.get("redis_message_id"),
+        )
+        self._persist(lambda: self.tracker.runs.sent([sending]), what="send", run_id=sending.run_id)
+
+    def _persist(self, write: Callable[[], object], *, what: str, run_id: RunId) -> None:
+        # A caller is told at once that the ledger is down. Inside a worker nobody would be, for
+        # Dramatiq swallows a follow-up's error and drops a delayed message: there it is waited for.
+        if self.tracker.worker_id is None:
+            write()
+        else:
+            self.tracker.persist_or_stop(write, what=what, run_id=run_id)
+
+    def _reject(self, message: MessageProxy, dispatch: int, reason: Reason) -> None:
+        run_id = RunId(message.message_id)
+        rejection = Rejection(run_id, dispatch, reason)
+        self.tracker.persist(
+            lambda: self.tracker.runs.reject([rejection]), what="reject", run_id=run_id
+        )
+
+    def _require_settled(self, message: MessageProxy) -> None:
+        held = self.tracker.here.held is message
+        self.tracker.here.held = None
+        if held or self.tracker.attempt_of(message) is not None:
+            raise HoldMessage(
+                f"message {message.message_id} is kept unacknowledged: "
+                "the ledger does not hold its end yet"
+            )
+
+
+def canonical(message: Message[Any]) -> Message[Any]:
+    """The message as it is kept in the ledger: on its own queue, without the hold of a delay."""
+    queue_name = message.queue_name.removesuffix(".DQ")
+    return message.copy(queue_name=queue_name)
+
+
+def _has_age_limit(broker: Broker, message: MessageProxy) -> bool:
+    actor = broker.actors.get(message.actor_name)
+    limits = [message.options.get("max_age"), actor.options.get("max_age") if actor else None]
+    limits += [item.max_age for item in broker.middleware if isinstance(item, AgeLimit)]
+    return any(limits)

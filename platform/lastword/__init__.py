@@ -1,0 +1,20 @@
+"""Lastword: every accepted run of a Dramatiq job reaches exactly one honest terminal truth."""
+
+from importlib.metadata import version
+
+from lastword.current import CurrentRun, current_run
+from lastword.reasons import PermanentFailure, Reason, TransientFailure
+from lastword.starting import Started, start
+
+__version__ = version("lastword")
+
+__all__ = [
+    "CurrentRun",
+    "PermanentFailure",
+    "Reason",
+    "Started",
+    "TransientFailure",
+    "__version__",
+    "current_run",
+    "start",
+]

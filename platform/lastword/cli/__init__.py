@@ -1,0 +1,1 @@
+"""The command line: `lastword ...`. Upper floors add commands through entry points."""

@@ -1,0 +1,131 @@
+"""`lastword runs`: what stands in the ledger."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import click
+
+from lastword.cli.opening import labels, open_current
+from lastword.cli.output import json_option, print_json, print_rows
+from lastword.errors import LastwordError
+from lastword.identity import RunId
+from lastword.reading.freshness import Freshness, ProblemClass
+from lastword.reading.runs import MAX_LIMIT, RunFilter, list_runs, show_run
+from lastword.service import RunService
+from lastword.states import Outcome, Status
+
+_COLUMNS = {
+    "id": "run",
+    "type": "operation",
+    "tenant_id": "tenant",
+    "status": "status",
+    "outcome": "outcome",
+    "reason_code": "reason",
+    "freshness_state": "freshness",
+    "attempt": "attempt",
+    "created_at": "created",
+    "summary_counts": "counts",
+}
+
+_ATTEMPT_COLUMNS = {
+    "number": "attempt",
+    "worker_id": "worker",
+    "started_at": "started",
+    "ended_at": "ended",
+    "ending": "ending",
+    "reason": "reason",
+}
+
+_EVENT_COLUMNS = {
+    "at": "at",
+    "kind": "event",
+    "source": "by",
+    "attempt": "attempt",
+    "outcome": "outcome",
+    "reason": "reason",
+}
+
+
+def _choice(words: type[StrEnum]) -> click.Choice[str]:
+    # Given the members themselves, Click would ask for their names in capitals.
+    return click.Choice([word.value for word in words])
+
+
+@click.group()
+def runs() -> None:
+    """List runs, show one, cancel, reconcile."""
+
+
+@runs.command("list")
+@click.option("--status", type=_choice(Status))
+@click.option("--outcome", type=_choice(Outcome))
+@click.option("--type", "operation", help="Only this operation.")
+@click.option("--tenant", "tenant_id", help="Only this tenant.")
+@click.option("--freshness", "freshness_state", type=_choice(Freshness))
+@click.option("--problem", "problem_class", type=_choice(ProblemClass))
+@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
+@json_option
+def list_command(
+    status: str | None,
+    outcome: str | None,
+    operation: str | None,
+    tenant_id: str | None,
+    freshness_state: str | None,
+    problem_class: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """The newest runs, newest first."""
+    config, ledger = open_current()
+    wanted = RunFilter(
+        status=status,
+        outcome=outcome,
+        operation=operation,
+        tenant_id=tenant_id,
+        freshness_state=freshness_state,
+        problem_class=problem_class,
+        limit=limit,
+    )
+    rows = list_runs(ledger, wanted, labels=labels(config))
+    print_rows(rows, _COLUMNS, as_json=as_json, empty="no run fits")
+
+
+@runs.command("show")
+@click.argument("run_id")
+@json_option
+def show_command(run_id: str, as_json: bool) -> None:
+    """One run with its evidence, attempts and events."""
+    config, ledger = open_current()
+    run = show_run(ledger, run_id, labels=labels(config))
+    if as_json:
+        print_json(run)
+        return
+    facts = {key: value for key, value in run.items() if not isinstance(value, list | dict)}
+    for key, value in facts.items():
+        click.echo(f"{key:16} {'-' if value is None else value}")
+    for key in ("summary_counts", "reconciliation", "evidence"):
+        for name, value in (run[key] or {}).items():
+            click.echo(f"{key}.{name:14} {'-' if value is None else value}")
+    click.echo()
+    print_rows(run["attempts"], _ATTEMPT_COLUMNS, as_json=False, empty="no attempt yet")
+    click.echo()
+    print_rows(run["events"], _EVENT_COLUMNS, as_json=False, empty="no event")
+
+
+@runs.command("cancel")
+@click.argument("run_id")
+@json_option
+def cancel_command(run_id: str, as_json: bool) -> None:
+    """End a run that has not started yet."""
+    _, ledger = open_current()
+    run = show_run(ledger, run_id, labels={})
+    if not RunService(ledger).cancel_queued([RunId(run_id)]):
+        raise LastwordError(
+            f"run {run_id} is {run['status']}/{run['outcome']}",
+            expected="a run that is still queued",
+        )
+    if as_json:
+        print_json({"run_id": run_id, "result": "cancelled"})
+    else:
+        click.echo(f"{run_id} is cancelled")

@@ -1,0 +1,53 @@
+"""Ids, canonical JSON, and the identity by which two starts are the same work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, NewType
+
+from uuid_utils.compat import uuid7
+
+#: A run's id; also the id of its Dramatiq message.
+RunId = NewType("RunId", str)
+#: A worker process's id, fresh at every boot: hosts and pids come back, this does not.
+WorkerId = NewType("WorkerId", str)
+
+
+def new_run_id() -> RunId:
+    """A time-ordered UUID (version 7), so that runs started by Lastword sort by their age."""
+    return RunId(str(uuid7()))
+
+
+def new_worker_id() -> WorkerId:
+    """A fresh id for one boot of one worker process."""
+    return WorkerId(str(uuid7()))
+
+
+def canonical_json(value: Any) -> str:
+    """`value` as the one JSON text that equal values share: sorted keys, no spaces, no NaN.
+
+    Raises:
+        TypeError: a value has no JSON form.
+        ValueError: a number is NaN or infinite.
+    """
+    return json.dumps(
+        value,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+    )
+
+
+def run_identity(
+    *,
+    workspace_id: str | None,
+    tenant_id: str | None,
+    operation: str,
+    inputs: Mapping[str, Any],
+) -> str:
+    """The sha256 over scope, operation and sorted inputs: at most one active run may hold it."""
+    scope = [workspace_id, tenant_id, operation, dict(inputs)]
+    return hashlib.sha256(canonical_json(scope).encode()).hexdigest()

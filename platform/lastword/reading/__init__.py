@@ -1,0 +1,1 @@
+"""The read side: what lists, pages, metrics and reconcilers see. Nothing here writes."""

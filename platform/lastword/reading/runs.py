@@ -1,0 +1,218 @@
+"""Runs as people and programs read them: lists with filters and keyset paging, and one in full."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import Field
+
+from lastword.errors import LastwordError
+from lastword.reading.freshness import freshness_sql, problem_class_sql, reconciled_sql
+from lastword.storage.ledger import Ledger, Row
+from lastword.storage.tables import Attempt, Event, Run
+from lastword.times import to_iso
+
+#: The most runs one list holds.
+MAX_LIMIT = 1000
+
+_MOMENTS = ("created_at", "available_at", "started_at", "completed_at")
+
+_STATUS = (
+    Run.id,
+    Run.status,
+    Run.outcome,
+    Run.reason,
+    Run.attempt,
+    Run.worker_id,
+    Run.summary_counts,
+    Run.created_at,
+    Run.completed_at,
+)
+
+_ATTEMPT = (
+    Attempt.number,
+    Attempt.worker_id,
+    Attempt.started_at,
+    Attempt.ended_at,
+    Attempt.ending,
+    Attempt.reason,
+    Attempt.diagnostics,
+)
+
+_EVENT = (
+    Event.at,
+    Event.kind,
+    Event.source,
+    Event.attempt,
+    Event.worker_id,
+    Event.outcome,
+    Event.reason,
+    Event.detail,
+)
+
+_LISTED = (
+    "id, operation, status, outcome, reason, workspace_id, tenant_id, initiator_name, created_at, "
+    "available_at, started_at, completed_at, attempt, summary_counts"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs a list holds. None means: any.
+
+    Attributes:
+        before: the `(created_at, id)` of the last run of the page before this one.
+    """
+
+    status: str | None = None
+    outcome: str | None = None
+    operation: str | None = None
+    tenant_id: str | None = None
+    workspace_id: str | None = None
+    freshness_state: str | None = None
+    problem_class: str | None = None
+    before: tuple[int, str] | None = None
+    limit: int = 50
+
+
+def list_runs(ledger: Ledger, wanted: RunFilter, *, labels: Mapping[str, str]) -> list[Row]:
+    """The newest runs that fit, newest first.
+
+    Args:
+        ledger: where they are.
+        wanted: which.
+        labels: operation to the label people read.
+    """
+    conditions, values = _conditions(ledger, wanted)
+    derived = (
+        f"{freshness_sql(ledger.dialect)} AS freshness_state, "
+        f"{problem_class_sql(ledger.dialect)} AS problem_class, {reconciled_sql()} AS reconciled"
+    )
+    with ledger.session():
+        rows = ledger.execute(
+            f"SELECT {_LISTED}, {derived} FROM lastword_run WHERE {' AND '.join(conditions)} "
+            f"ORDER BY created_at DESC, id DESC LIMIT {min(wanted.limit, MAX_LIMIT)}",
+            *values,
+        )
+    return [_listed(row, labels) for row in rows]
+
+
+def show_run(ledger: Ledger, run_id: str, *, labels: Mapping[str, str]) -> Row:
+    """One run with its reconciliation, evidence, attempts, failures, context and events.
+
+    Raises:
+        LastwordError: there is no such run.
+    """
+    param = ledger.dialect.param
+    with ledger.session():
+        rows = ledger.execute(
+            f"SELECT {_LISTED}, reconciliation, evidence, failures, context, closed_by, dispatch, "
+            f"lost_deliveries, retries, worker_id, stale_at, wait_until, policy_version, "
+            f"{freshness_sql(ledger.dialect)} AS freshness_state, "
+            f"{problem_class_sql(ledger.dialect)} AS problem_class, "
+            f"{reconciled_sql()} AS reconciled FROM lastword_run WHERE id = {param}",
+            run_id,
+        )
+        if not rows:
+            raise LastwordError(f"no run {run_id!r}", mend="see `lastword runs list`")
+        attempts = _rows_of(ledger, Attempt, _ATTEMPT, run_id, order=Attempt.number)
+        events = _rows_of(ledger, Event, _EVENT, run_id, order=Event.id)
+    return _shown(rows[0], attempts, events, labels)
+
+
+def run_status(ledger: Ledger, run_ids: Sequence[str]) -> dict[str, Row]:
+    """Status, outcome, reason and attempt of some runs, by id."""
+    query = Run.select(*_STATUS).where(Run.id.in_(list(run_ids))).dicts()
+    with ledger.session():
+        return {row["id"]: row for row in query.execute(ledger.database)}
+
+
+def _rows_of(
+    ledger: Ledger,
+    table: type[Attempt] | type[Event],
+    columns: Sequence[Field],
+    run_id: str,
+    *,
+    order: Field,
+) -> list[Row]:
+    query = table.select(*columns).where(table.run_id == run_id).order_by(order).dicts()
+    return list(query.execute(ledger.database))
+
+
+def _conditions(ledger: Ledger, wanted: RunFilter) -> tuple[list[str], list[object]]:
+    param = ledger.dialect.param
+    columns = {
+        "status": wanted.status,
+        "outcome": wanted.outcome,
+        "operation": wanted.operation,
+        "tenant_id": wanted.tenant_id,
+        "workspace_id": wanted.workspace_id,
+        freshness_sql(ledger.dialect): wanted.freshness_state,
+        problem_class_sql(ledger.dialect): wanted.problem_class,
+    }
+    chosen = {column: value for column, value in columns.items() if value is not None}
+    conditions = ["TRUE", *(f"{column} = {param}" for column in chosen)]
+    values: list[object] = list(chosen.values())
+    if wanted.before is not None:
+        conditions.append(f"(created_at, id) < ({param}, {param})")
+        values.extend(wanted.before)
+    return conditions, values
+
+
+def _listed(row: Row, labels: Mapping[str, str]) -> Row:
+    return {
+        "id": row["id"],
+        "type": row["operation"],
+        "type_label": labels.get(row["operation"], "Unknown operation"),
+        "status": row["status"],
+        "outcome": row["outcome"],
+        "freshness_state": row["freshness_state"],
+        "problem_class": row["problem_class"],
+        "reconciled": bool(row["reconciled"]),
+        "reason_code": row["reason"],
+        "workspace_id": row["workspace_id"],
+        "tenant_id": row["tenant_id"],
+        "initiator": row["initiator_name"],
+        **{name: to_iso(row[name]) for name in _MOMENTS},
+        "attempt": row["attempt"],
+        "summary_counts": json.loads(row["summary_counts"]),
+        "url": f"/admin/operations/{row['id']}",
+    }
+
+
+def _shown(
+    row: Row, attempts: Sequence[Row], events: Sequence[Row], labels: Mapping[str, str]
+) -> Row:
+    return {
+        **_listed(row, labels),
+        "reconciliation": _json(row["reconciliation"]),
+        "evidence": {
+            "last_seen": _json(row["evidence"]),
+            "worker_id": row["worker_id"],
+            "dispatch": row["dispatch"],
+            "lost_deliveries": row["lost_deliveries"],
+            "retries": row["retries"],
+            "next_verdict_at": to_iso(row["stale_at"]),
+            "wait_until": to_iso(row["wait_until"]),
+            "policy_version": row["policy_version"],
+            "closed_by": row["closed_by"],
+        },
+        "attempts": [_moments(attempt) for attempt in attempts],
+        "failures": _json(row["failures"]),
+        "context": _json(row["context"]),
+        "events": [_moments(event) for event in events],
+    }
+
+
+def _moments(row: Row) -> Row:
+    return {
+        name: to_iso(value) if name in {"at", "started_at", "ended_at"} else value
+        for name, value in row.items()
+    }
+
+
+def _json(text: str | None) -> Any:
+    return None if text is None else json.loads(text)

@@ -1,0 +1,43 @@
+"""Workspaces and tenants: what exists, for whoever is asked to work on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lastword.errors import UnknownTenant
+from lastword.storage.ledger import Ledger
+from lastword.storage.tables import Tenant
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRow:
+    """A tenant and the workspace it belongs to."""
+
+    tenant_id: str
+    workspace_id: str
+    name: str
+
+
+def find_tenant(ledger: Ledger, tenant_id: str) -> TenantRow:
+    """The tenant of that id.
+
+    Raises:
+        UnknownTenant: there is none.
+    """
+    query = Tenant.select().where(Tenant.id == tenant_id)
+    with ledger.session():
+        found = query.first(ledger.database)
+    if found is None:
+        raise UnknownTenant(
+            f"no tenant {tenant_id!r}",
+            mend="see `lastword tenants list`, or add it with `lastword tenants add`",
+        )
+    return TenantRow(found.id, found.workspace_id, found.name)
+
+
+def list_tenants(ledger: Ledger) -> list[TenantRow]:
+    """Every tenant, by name."""
+    query = Tenant.select().order_by(Tenant.name, Tenant.id)
+    with ledger.session():
+        found = list(query.execute(ledger.database))
+    return [TenantRow(tenant.id, tenant.workspace_id, tenant.name) for tenant in found]

@@ -1,0 +1,217 @@
+"""The verbs that begin a run: accept it, and say where its message is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lastword.errors import LedgerUnavailable
+from lastword.identity import RunId
+from lastword.policy import Policy
+from lastword.service import moves
+from lastword.service.values import Acceptance, Accepted, NewRun, Sending
+from lastword.states import ACCEPT, Outcome, Source, Status
+from lastword.storage.dialects import ColumnType
+from lastword.storage.ledger import Ledger, as_batch, as_json
+
+#: How often an accept looks again when the run it collided with ended just then.
+MAX_COLLISIONS = 5
+
+_COLUMNS: Mapping[str, ColumnType] = {
+    "run_id": "text",
+    "operation": "text",
+    "workspace_id": "text",
+    "tenant_id": "text",
+    "initiator_id": "text",
+    "initiator_name": "text",
+    "identity_hash": "text",
+    "policy_version": "text",
+    "queued_stale_ms": "integer",
+    "running_stale_ms": "integer",
+    "max_queue_wait_ms": "integer",
+    "actor_name": "text",
+    "payload": "text",
+    "message_queue": "text",
+    "message_ref": "text",
+    "context": "text",
+    "delay_ms": "integer",
+}
+
+#: Column of a new run to its value, over the columns of the request.
+_VALUES = {
+    "id": "item_run_id",
+    **{f"{name}": f"item_{name}" for name in _COLUMNS if name not in {"run_id", "delay_ms"}},
+    "status": f"'{Status.QUEUED}'",
+    "outcome": f"'{Outcome.PENDING}'",
+    "dispatch": "1",
+    "attempt": "0",
+    "lost_deliveries": "0",
+    "retries": "0",
+    "summary_counts": "'{{}}'",
+    "failures": "'[]'",
+    "sent_at": "{now}",
+    "created_at": "{now}",
+    "changed_at": "{now}",
+    "available_at": "{now} + item_delay_ms",
+    "stale_at": "{now} + item_delay_ms + item_queued_stale_ms",
+    "wait_until": "{now} + item_delay_ms + item_max_queue_wait_ms",
+}
+
+
+class Accepting:
+    """Row first, message second: what is accepted here survives whatever happens to the message."""
+
+    ledger: Ledger
+    _kept_policies: set[str]
+
+    def accept(self, requests: Sequence[NewRun]) -> list[Accepted]:
+        """Accept runs; one answer for each request, in order.
+
+        A request whose run, or whose identity among active runs, is there already is answered with
+        that run, unchanged. Inside an application's transaction the runs are accepted with it.
+        """
+        answers: dict[RunId, Accepted] = {}
+        with self.ledger.transaction():
+            self._keep_policies([request.policy for request in requests])
+            waiting = list(requests)
+            for _ in range(MAX_COLLISIONS):
+                for run_id in self._insert(waiting):
+                    answers[run_id] = Accepted(run_id, Acceptance.ACCEPTED)
+                waiting = [request for request in waiting if request.run_id not in answers]
+                answers.update(self._present(waiting))
+                waiting = [request for request in waiting if request.run_id not in answers]
+                if not waiting:
+                    break
+        for request in waiting:
+            raise LedgerUnavailable(
+                f"run {request.run_id} collided {MAX_COLLISIONS} times with runs that just ended",
+                address=self.ledger.address,
+                mend="start it again",
+            )
+        return [answers[request.run_id] for request in requests]
+
+    def keep_policies(self, policies: Sequence[Policy]) -> None:
+        """Keep policies in the ledger, each version once, in a transaction of their own.
+
+        An application's transaction that was the first to use a policy would hold its row until
+        the commit, and everybody else who starts that operation would wait.
+        """
+        with self.ledger.transaction():
+            self._keep_policies(policies)
+
+    def sent(self, sendings: Sequence[Sending]) -> list[RunId]:
+        """Record where the messages of the current dispatches are; the runs that were recorded.
+
+        A sending of an older dispatch, or of a run that is completed, is not.
+        """
+        if not sendings:
+            return []
+        source = self.ledger.dialect.batch(
+            {
+                "run_id": "text",
+                "dispatch": "integer",
+                "message_queue": "text",
+                "message_ref": "text",
+            }
+        )
+        with self.ledger.transaction():
+            self.ledger.lock("lastword_run", [sending.run_id for sending in sendings])
+            rows = self.ledger.execute(
+                "UPDATE lastword_run SET message_queue = item_message_queue, "
+                f"message_ref = item_message_ref, sent_at = {self.ledger.dialect.now_ms} "
+                f"FROM {source} AS item WHERE id = item_run_id AND completed_at IS NULL "
+                f"AND {moves.SAME_DISPATCH} RETURNING id",
+                as_batch(
+                    [
+                        {
+                            "run_id": sending.run_id,
+                            "dispatch": sending.dispatch,
+                            "message_queue": sending.message_queue,
+                            "message_ref": sending.message_ref,
+                        }
+                        for sending in sendings
+                    ]
+                ),
+            )
+        return [RunId(row["id"]) for row in rows]
+
+    def _insert(self, requests: Sequence[NewRun]) -> list[RunId]:
+        if not requests:
+            return []
+        now = self.ledger.dialect.now_ms
+        values = ", ".join(value.format(now=now) for value in _VALUES.values())
+        rows = self.ledger.execute(
+            f"INSERT INTO lastword_run ({', '.join(_VALUES)}) SELECT {values} "
+            f"FROM {self.ledger.dialect.batch(_COLUMNS)} AS item WHERE TRUE "
+            f"ON CONFLICT DO NOTHING RETURNING {moves.RETURNED}",
+            as_batch([_row(request) for request in requests]),
+        )
+        moves.record(self.ledger, ACCEPT, rows, by=Source.START)
+        return [RunId(row["id"]) for row in rows]
+
+    def _present(self, requests: Sequence[NewRun]) -> dict[RunId, Accepted]:
+        if not requests:
+            return {}
+        source = self.ledger.dialect.batch({"run_id": "text", "identity_hash": "text"})
+        rows = self.ledger.execute(
+            f"SELECT item_run_id AS asked, id FROM {source} AS item JOIN lastword_run "
+            "ON id = item_run_id OR (identity_hash = item_identity_hash AND completed_at IS NULL)",
+            as_batch(
+                [
+                    {"run_id": request.run_id, "identity_hash": request.identity_hash}
+                    for request in requests
+                ]
+            ),
+        )
+        return {RunId(row["asked"]): Accepted(RunId(row["id"]), Acceptance.DEDUPED) for row in rows}
+
+    def _keep_policies(self, policies: Sequence[Policy]) -> None:
+        new = {
+            policy.version: policy
+            for policy in policies
+            if policy.version not in self._kept_policies
+        }
+        if not new:
+            return
+        source = self.ledger.dialect.batch(
+            {"version": "text", "operation": "text", "document": "text"}
+        )
+        self.ledger.execute(
+            "INSERT INTO lastword_policy (version, operation, document, created_at) "
+            f"SELECT item_version, item_operation, item_document, {self.ledger.dialect.now_ms} "
+            f"FROM {source} AS item WHERE TRUE ON CONFLICT DO NOTHING",
+            as_batch(
+                [
+                    {
+                        "version": version,
+                        "operation": policy.operation,
+                        "document": as_json(policy.document()),
+                    }
+                    for version, policy in new.items()
+                ]
+            ),
+        )
+        self.ledger.after_commit(lambda: self._kept_policies.update(new))
+
+
+def _row(request: NewRun) -> dict[str, Any]:
+    policy = request.policy
+    return {
+        "run_id": request.run_id,
+        "operation": policy.operation,
+        "workspace_id": request.workspace_id,
+        "tenant_id": request.tenant_id,
+        "initiator_id": request.initiator_id,
+        "initiator_name": request.initiator_name,
+        "identity_hash": request.identity_hash,
+        "policy_version": policy.version,
+        "queued_stale_ms": int(policy.queued_stale_after * 1000),
+        "running_stale_ms": int(policy.running_stale_after * 1000),
+        "max_queue_wait_ms": int(policy.max_queue_wait * 1000),
+        "actor_name": request.actor_name,
+        "payload": request.payload,
+        "message_queue": request.message_queue,
+        "message_ref": request.message_ref,
+        "context": as_json(request.context),
+        "delay_ms": int(request.delay_s * 1000),
+    }

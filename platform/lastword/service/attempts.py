@@ -1,0 +1,69 @@
+"""The rows of attempts: begun with a claim, ended once by whatever ends or takes the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lastword.storage.ledger import Ledger, Row, as_batch
+
+#: Characters of an exception's text that are kept.
+MAX_DIAGNOSTICS = 20_000
+
+
+def begin_attempts(ledger: Ledger, claimed: Sequence[Row]) -> None:
+    """One attempt for each run that was just claimed."""
+    if not claimed:
+        return
+    source = ledger.dialect.batch(
+        {"run_id": "text", "number": "integer", "worker_id": "text", "at": "integer"}
+    )
+    ledger.execute(
+        "INSERT INTO lastword_attempt (run_id, number, worker_id, started_at) "
+        f"SELECT item_run_id, item_number, item_worker_id, item_at FROM {source} AS item",
+        as_batch(
+            [
+                {
+                    "run_id": row["id"],
+                    "number": row["attempt"],
+                    "worker_id": row["worker_id"],
+                    "at": row["changed_at"],
+                }
+                for row in claimed
+            ]
+        ),
+    )
+
+
+def end_attempts(ledger: Ledger, moved: Sequence[Row], items: Sequence[Mapping[str, Any]]) -> None:
+    """End the attempts of the runs that moved, as their items say (`ending`, `diagnostics`)."""
+    if not moved:
+        return
+    by_run = {item["run_id"]: item for item in items}
+    source = ledger.dialect.batch(
+        {
+            "run_id": "text",
+            "number": "integer",
+            "at": "integer",
+            "ending": "text",
+            "reason": "text",
+            "diagnostics": "text",
+        }
+    )
+    ledger.execute(
+        "UPDATE lastword_attempt SET ended_at = item_at, ending = item_ending, "
+        f"reason = item_reason, diagnostics = item_diagnostics FROM {source} AS item "
+        "WHERE run_id = item_run_id AND number = item_number AND ended_at IS NULL",
+        as_batch([_ended(row, by_run[row["id"]]) for row in moved]),
+    )
+
+
+def _ended(row: Row, item: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "run_id": row["id"],
+        "number": row["attempt"],
+        "at": row["changed_at"],
+        "ending": item["ending"],
+        "reason": item["reason"],
+        "diagnostics": (item.get("diagnostics") or "")[:MAX_DIAGNOSTICS] or None,
+    }

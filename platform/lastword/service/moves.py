@@ -1,0 +1,187 @@
+"""The one guarded move: every transition of every run is this statement and its events.
+
+A move updates those of its runs that still are where the caller saw them, in one statement, and
+writes one event for each in the same transaction. "No row moved" is a normal answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lastword.logs import log_transition
+from lastword.states import TERMINAL, Arrow, EventKind, Source
+from lastword.storage.dialects import ColumnType
+from lastword.storage.ledger import Ledger, Row, as_batch, as_json
+
+#: Guards, each over the run's row and the item that wants to move it.
+SAME_ATTEMPT = "attempt = item_attempt"
+SAME_DISPATCH = "dispatch = item_dispatch"
+SAME_WORKER = "worker_id = item_worker_id"
+SAME_MESSAGE = "COALESCE(message_ref, '') = COALESCE(item_message_ref, '')"
+
+#: A run's row as a move returns it.
+RETURNED = (
+    "id, operation, tenant_id, workspace_id, attempt, dispatch, retries, worker_id, outcome, "
+    "reason, payload, context, available_at, changed_at"
+)
+
+_EVENT_COLUMNS: Mapping[str, ColumnType] = {
+    "run_id": "text",
+    "at": "integer",
+    "kind": "text",
+    "source": "text",
+    "attempt": "integer",
+    "worker_id": "text",
+    "outcome": "text",
+    "reason": "text",
+    "terminal": "integer",
+    "detail": "text",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """An arrow with what it writes and what must still hold.
+
+    Attributes:
+        arrow: the transition.
+        columns: the columns of the items, by type; always with `run_id`.
+        writes: column of the run to SQL expression, over the run's and the item's columns.
+        guards: conditions beyond the arrow's origins.
+    """
+
+    arrow: Arrow
+    columns: Mapping[str, ColumnType]
+    writes: Mapping[str, str]
+    guards: Sequence[str] = ()
+    details: Sequence[str] = field(default=())
+
+
+def apply(
+    ledger: Ledger, move: Move, items: Sequence[Mapping[str, Any]], *, by: Source
+) -> list[Row]:
+    """Move those of `items` that may move; the rows that moved. Call inside a transaction."""
+    if not items:
+        return []
+    if by not in move.arrow.sources:
+        raise ValueError(f"{by} may not draw the arrow {move.arrow.name}")
+    ledger.lock("lastword_run", [item["run_id"] for item in items])
+    moved = ledger.execute(_statement(ledger, move), as_batch(items))
+    asked = {item["run_id"]: item for item in items}
+    told = {
+        row["id"]: {key: asked[row["id"]].get(key) for key in ("reason", *move.details)}
+        for row in moved
+    }
+    record(ledger, move.arrow, moved, by=by, told=told)
+    return moved
+
+
+def record(
+    ledger: Ledger,
+    arrow: Arrow,
+    moved: Sequence[Row],
+    *,
+    by: Source,
+    told: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write the events of runs that moved, and their log lines once that is durable.
+
+    Args:
+        ledger: where they are.
+        arrow: the transition they made.
+        moved: their rows after it.
+        by: who moved them.
+        told: what the caller said of each, by run: the reason of this transition and its details.
+            A run's own `reason` is why it ended, so one that goes on has none.
+    """
+    told = told or {}
+    events = [_event(row, arrow, by=by, told=told.get(row["id"], {})) for row in moved]
+    write_events(ledger, events)
+    ledger.after_commit(lambda: _log(moved, arrow, events))
+
+
+def write_events(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> None:
+    """Append events. A late result is kept once per attempt, however often it is reported."""
+    if not events:
+        return
+    names = ", ".join(_EVENT_COLUMNS)
+    picked = ", ".join(
+        f"item_{name} = 1" if name == "terminal" else f"item_{name}" for name in _EVENT_COLUMNS
+    )
+    ledger.execute(
+        f"INSERT INTO lastword_event ({names}) "
+        f"SELECT {picked} FROM {ledger.dialect.batch(_EVENT_COLUMNS)} AS item "
+        f"WHERE item_kind <> '{EventKind.LATE_RESULT}' OR NOT EXISTS ("
+        f"SELECT 1 FROM lastword_event WHERE kind = '{EventKind.LATE_RESULT}' "
+        f"AND run_id = item_run_id AND attempt = item_attempt)",
+        as_batch(events),
+    )
+
+
+def read_runs(ledger: Ledger, run_ids: Sequence[str]) -> dict[str, Row]:
+    """Runs as they stand, with `now`, for a verb that has to say why it did not move them."""
+    if not run_ids:
+        return {}
+    rows = ledger.execute(
+        f"SELECT status, closed_by, {RETURNED}, {ledger.dialect.now_ms} AS now "
+        "FROM lastword_run "
+        f"JOIN {ledger.dialect.batch({'run_id': 'text'})} AS item ON id = item_run_id",
+        as_batch([{"run_id": run_id} for run_id in run_ids]),
+    )
+    return {row["id"]: row for row in rows}
+
+
+def log_late_result(run_id: str, operation: str, attempt: int, outcome: str) -> None:
+    """Write the line of a result that came too late to count."""
+    log_transition(
+        EventKind.LATE_RESULT, run=run_id, operation=operation, attempt=attempt, outcome=outcome
+    )
+
+
+def _statement(ledger: Ledger, move: Move) -> str:
+    now = ledger.dialect.now_ms
+    arrow = move.arrow
+    writes = {"status": f"'{arrow.target}'", "changed_at": now, **move.writes}
+    if arrow.target in TERMINAL:
+        writes.update(completed_at=now, stale_at="NULL", wait_until="NULL")
+    assignments = ", ".join(f"{column} = {value}" for column, value in writes.items())
+    origins = ", ".join(f"'{status}'" for status in sorted(arrow.origins))
+    # completed_at IS NULL is what lets both databases use the index of active rows.
+    guards = ["id = item_run_id", "completed_at IS NULL", f"status IN ({origins})", *move.guards]
+    return (
+        f"UPDATE lastword_run SET {assignments} "
+        f"FROM {ledger.dialect.batch(move.columns)} AS item "
+        f"WHERE {' AND '.join(guards)} RETURNING {RETURNED}"
+    ).replace("{now}", now)
+
+
+def _event(row: Row, arrow: Arrow, *, by: Source, told: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in told.items() if key != "reason" and value is not None}
+    return {
+        "run_id": row["id"],
+        "at": row["changed_at"],
+        "kind": arrow.kind,
+        "source": by,
+        "attempt": row["attempt"],
+        "worker_id": row["worker_id"],
+        "outcome": row["outcome"],
+        "reason": row["reason"] or told.get("reason"),
+        "terminal": int(arrow.target in TERMINAL),
+        "detail": as_json(kept) if kept else None,
+    }
+
+
+def _log(moved: Sequence[Row], arrow: Arrow, events: Sequence[Mapping[str, Any]]) -> None:
+    for row, event in zip(moved, events, strict=True):
+        log_transition(
+            arrow.kind,
+            run=row["id"],
+            operation=row["operation"],
+            attempt=row["attempt"],
+            worker=row["worker_id"],
+            outcome=row["outcome"] if arrow.target in TERMINAL else None,
+            reason=event["reason"],
+            source=event["source"],
+        )

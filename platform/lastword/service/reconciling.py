@@ -1,0 +1,233 @@
+"""The verbs of reconcilers and operators: send again, take back, close, put off, cancel.
+
+A verdict carries the state it was reached from. If the run has moved since, or the evidence no
+longer holds at the instant of writing, the verb moves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lastword.identity import RunId
+from lastword.reasons import SENTENCES, Reason
+from lastword.service import moves
+from lastword.service.attempts import end_attempts
+from lastword.service.moves import SAME_ATTEMPT, SAME_DISPATCH, SAME_MESSAGE, Move
+from lastword.service.values import Redispatched, Sighting, Verdict
+from lastword.service.workers import WORKER_DOES_NOT_LIST, WORKER_IS_GONE
+from lastword.states import (
+    CANCEL_QUEUED,
+    CLOSE_QUEUED,
+    CLOSE_RUNNING,
+    RECOVER,
+    REDISPATCH,
+    Arrow,
+    Outcome,
+    Source,
+    Status,
+)
+from lastword.storage.ledger import Ledger, Row, as_batch, as_json
+
+_PAST_STALE = "stale_at <= {now}"
+_PAST_WAIT = "wait_until <= {now}"
+
+#: What must still hold when a verdict of this reason is written, beside the state it was seen in.
+_STILL_HOLDS = {
+    Reason.STALE_QUEUED: _PAST_STALE,
+    Reason.STALE_RUNNING: _PAST_STALE,
+    Reason.QUEUE_WAIT_EXCEEDED: _PAST_WAIT,
+    Reason.WORKER_LOST: WORKER_IS_GONE,
+    Reason.ATTEMPT_ABANDONED: WORKER_DOES_NOT_LIST,
+    Reason.TOO_MANY_DELIVERIES: f"({WORKER_IS_GONE} OR {WORKER_DOES_NOT_LIST})",
+}
+
+_SEEN_STATE = (SAME_ATTEMPT, SAME_DISPATCH, SAME_MESSAGE)
+
+_COLUMNS: Mapping[str, Any] = {
+    "run_id": "text",
+    "attempt": "integer",
+    "dispatch": "integer",
+    "message_ref": "text",
+    "reason": "text",
+    "charged": "integer",
+    "source": "text",
+    "reconciliation": "text",
+}
+
+_SEND_AGAIN = {
+    "dispatch": "dispatch + 1",
+    "message_queue": "NULL",
+    "message_ref": "NULL",
+    "sent_at": "{now}",
+}
+
+_WRITES: Mapping[Arrow, Mapping[str, str]] = {
+    REDISPATCH: {
+        **_SEND_AGAIN,
+        "stale_at": "CASE WHEN available_at > {now} THEN available_at ELSE {now} END "
+        "+ queued_stale_ms",
+    },
+    RECOVER: {
+        **_SEND_AGAIN,
+        "lost_deliveries": "lost_deliveries + item_charged",
+        "available_at": "{now}",
+        "stale_at": "{now} + queued_stale_ms",
+        "wait_until": "{now} + max_queue_wait_ms",
+    },
+    CLOSE_QUEUED: {
+        "outcome": f"'{Outcome.FAILED}'",
+        "reason": "item_reason",
+        "closed_by": "item_source",
+        "reconciliation": "item_reconciliation",
+    },
+}
+_CLOSE_RUNNING = {
+    **_WRITES[CLOSE_QUEUED],
+    "lost_deliveries": "lost_deliveries + item_charged",
+}
+
+_CANCEL = Move(
+    arrow=CANCEL_QUEUED,
+    columns={"run_id": "text"},
+    writes={
+        "outcome": f"'{Outcome.CANCELLED}'",
+        "reason": f"'{Reason.CANCELLED_BY_OPERATOR}'",
+        "closed_by": f"'{Source.OPERATOR}'",
+    },
+)
+
+
+class Reconciling:
+    """What a reconciler may have done, once it holds evidence."""
+
+    ledger: Ledger
+
+    def redispatch(self, verdicts: Sequence[Verdict]) -> list[Redispatched]:
+        """Queue runs anew under the next dispatch number, which fences every older message.
+
+        Runs that were running end their attempt as lost. The caller sends what is returned; if it
+        dies before that, the next sweep finds the message gone and does it again.
+        """
+        moved: list[Row] = []
+        with self.ledger.transaction():
+            moved += self._move(REDISPATCH, _WRITES[REDISPATCH], verdicts, status=Status.QUEUED)
+            moved += self._move(RECOVER, _WRITES[RECOVER], verdicts, status=Status.RUNNING)
+        return [
+            Redispatched(
+                run_id=RunId(row["id"]),
+                dispatch=row["dispatch"],
+                payload=row["payload"],
+                retries=row["retries"],
+                delay_ms=max(0, row["available_at"] - row["changed_at"]),
+            )
+            for row in moved
+        ]
+
+    def close(self, verdicts: Sequence[Verdict]) -> list[RunId]:
+        """Give runs their last word; the runs that were closed."""
+        moved: list[Row] = []
+        with self.ledger.transaction():
+            moved += self._move(CLOSE_QUEUED, _WRITES[CLOSE_QUEUED], verdicts, status=Status.QUEUED)
+            moved += self._move(CLOSE_RUNNING, _CLOSE_RUNNING, verdicts, status=Status.RUNNING)
+        return [RunId(row["id"]) for row in moved]
+
+    def put_off(self, sightings: Sequence[Sighting]) -> list[RunId]:
+        """Queued runs whose message was seen waiting stay fresh for another threshold.
+
+        Never beyond `max_queue_wait`. Not a transition: no event, only the evidence.
+        """
+        if not sightings:
+            return []
+        now = self.ledger.dialect.now_ms
+        source = self.ledger.dialect.batch(
+            {"run_id": "text", "attempt": "integer", "dispatch": "integer", "evidence": "text"}
+        )
+        with self.ledger.transaction():
+            self.ledger.lock("lastword_run", [sighting.run_id for sighting in sightings])
+            rows = self.ledger.execute(
+                "UPDATE lastword_run SET evidence = item_evidence, stale_at = CASE "
+                f"WHEN wait_until < {now} + queued_stale_ms THEN wait_until "
+                f"ELSE {now} + queued_stale_ms END "
+                f"FROM {source} AS item WHERE id = item_run_id AND completed_at IS NULL "
+                f"AND status = '{Status.QUEUED}' AND {SAME_ATTEMPT} AND {SAME_DISPATCH} "
+                "RETURNING id",
+                as_batch(
+                    [
+                        {
+                            "run_id": sighting.run_id,
+                            "attempt": sighting.attempt,
+                            "dispatch": sighting.dispatch,
+                            "evidence": as_json(sighting.evidence),
+                        }
+                        for sighting in sightings
+                    ]
+                ),
+            )
+        return [RunId(row["id"]) for row in rows]
+
+    def cancel_queued(self, run_ids: Sequence[RunId]) -> list[RunId]:
+        """End runs that have not started, because an operator asked; the runs that were ended."""
+        with self.ledger.transaction():
+            moved = moves.apply(
+                self.ledger,
+                _CANCEL,
+                [{"run_id": run_id} for run_id in run_ids],
+                by=Source.OPERATOR,
+            )
+        return [RunId(row["id"]) for row in moved]
+
+    def _move(
+        self,
+        arrow: Arrow,
+        writes: Mapping[str, str],
+        verdicts: Sequence[Verdict],
+        *,
+        status: Status,
+    ) -> list[Row]:
+        moved: list[Row] = []
+        groups: dict[tuple[Source, str | None], list[dict[str, Any]]] = {}
+        for verdict in verdicts:
+            if verdict.status is status:
+                key = (verdict.source, _STILL_HOLDS.get(verdict.reason))
+                groups.setdefault(key, []).append(_item(verdict))
+        for (source, still_holds), items in groups.items():
+            guards = (*_SEEN_STATE, still_holds) if still_holds else _SEEN_STATE
+            move = Move(
+                arrow=arrow,
+                columns=_COLUMNS,
+                writes=writes,
+                guards=guards,
+                details=("reconciliation",),
+            )
+            rows = moves.apply(self.ledger, move, items, by=source)
+            if status is Status.RUNNING:
+                end_attempts(self.ledger, rows, items)
+            moved += rows
+        return moved
+
+
+def _item(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "run_id": verdict.run_id,
+        "attempt": verdict.attempt,
+        "dispatch": verdict.dispatch,
+        "message_ref": verdict.message_ref,
+        "reason": verdict.reason,
+        "charged": int(verdict.charged),
+        "source": verdict.source,
+        "reconciliation": as_json(_reconciliation(verdict)),
+        "ending": "lost" if verdict.charged else "closed",
+    }
+
+
+def _reconciliation(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "kind": "reconciled",
+        "source": verdict.source,
+        "reason": verdict.reason,
+        "sentence": SENTENCES[verdict.reason],
+        "evidence": dict(verdict.evidence),
+        "threshold_s": verdict.threshold_s,
+        "age_s": verdict.age_s,
+    }

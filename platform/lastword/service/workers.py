@@ -1,0 +1,168 @@
+"""The life of workers: boot, heartbeat, end, loss. The database's clock judges a lease."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lastword.counts import Number
+from lastword.identity import RunId, WorkerId
+from lastword.logs import log_transition
+from lastword.storage.ledger import Ledger, as_batch, as_json
+
+#: Guard: the worker that asks holds a live lease.
+LEASE_IS_LIVE = (
+    "EXISTS (SELECT 1 FROM lastword_worker AS holder WHERE holder.id = item_worker_id "
+    "AND holder.ended_at IS NULL AND holder.lease_until > {now})"
+)
+
+#: Condition over a run: the worker of its attempt holds no live lease.
+WORKER_IS_GONE = (
+    "NOT EXISTS (SELECT 1 FROM lastword_worker AS holder WHERE holder.id = lastword_run.worker_id "
+    "AND holder.ended_at IS NULL AND holder.lease_until > {now})"
+)
+
+
+#: Condition over a run: its worker's last list of what it works on does not have it.
+WORKER_DOES_NOT_LIST = (
+    "NOT EXISTS (SELECT 1 FROM lastword_worker AS holder WHERE holder.id = lastword_run.worker_id "
+    "AND REPLACE(holder.working, lastword_run.id, '') <> holder.working)"
+)
+
+
+class WorkerEnding(StrEnum):
+    """How a worker's life ended."""
+
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorker:
+    """One boot of a worker process, as it introduces itself."""
+
+    worker_id: WorkerId
+    host: str
+    pid: int
+    version: str
+    threads: int
+    broker_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What an attempt has counted so far."""
+
+    run_id: RunId
+    attempt: int
+    counts: Mapping[str, Number]
+
+
+class WorkerService:
+    """Writes the life of workers. See `RunService` for the life of runs."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    def boot(self, worker: NewWorker, *, lease_ttl_s: float) -> None:
+        """Register a worker with its first lease. Registering the same id twice does no harm."""
+        now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
+        with self.ledger.transaction():
+            self.ledger.execute(
+                "INSERT INTO lastword_worker (id, host, pid, version, broker_id, threads, "
+                "started_at, heartbeat_at, lease_until, working, listed_at) "
+                f"VALUES ({', '.join([param] * 6)}, {now}, {now}, {now} + {param}, '[]', 0) "
+                "ON CONFLICT (id) DO NOTHING",
+                worker.worker_id,
+                worker.host,
+                worker.pid,
+                worker.version,
+                worker.broker_id,
+                worker.threads,
+                int(lease_ttl_s * 1000),
+            )
+        log_transition("worker_booted", worker=worker.worker_id, host=worker.host, pid=worker.pid)
+
+    def heartbeat(
+        self,
+        worker_id: WorkerId,
+        *,
+        lease_ttl_s: float,
+        working: Sequence[RunId],
+        listed_at_ms: int = 0,
+        progress: Sequence[Progress] = (),
+    ) -> int | None:
+        """Renew a lease, list what is being worked on, and carry progress with it.
+
+        Args:
+            worker_id: the worker.
+            lease_ttl_s: how long the lease lives from now, in seconds.
+            working: the runs it works on.
+            listed_at_ms: a moment by the ledger's clock before that list was drawn: what was
+                claimed after it may be missing. 0 says nothing of any run.
+            progress: what its attempts have counted.
+
+        Returns:
+            The moment of this beat, or None if the worker was ended meanwhile: it may not start
+            anything, and what it still ends is late.
+        """
+        now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
+        with self.ledger.transaction():
+            renewed = self.ledger.execute(
+                f"UPDATE lastword_worker SET heartbeat_at = {now}, lease_until = {now} + {param}, "
+                f"working = {param}, listed_at = {param} "
+                f"WHERE id = {param} AND ended_at IS NULL RETURNING heartbeat_at",
+                int(lease_ttl_s * 1000),
+                as_batch(list(working)),
+                listed_at_ms,
+                worker_id,
+            )
+            if renewed:
+                self._save(worker_id, progress)
+        return int(renewed[0]["heartbeat_at"]) if renewed else None
+
+    def end(self, worker_id: WorkerId) -> None:
+        """A worker has stopped in good order. Repeating it changes nothing."""
+        self._end("id = {param}", WorkerEnding.STOPPED, worker_id)
+
+    def lose_expired(self) -> list[WorkerId]:
+        """End every worker whose lease has run out; those that were ended."""
+        return self._end("lease_until <= {now}", WorkerEnding.LOST)
+
+    def _end(self, condition: str, ending: WorkerEnding, *parameters: str) -> list[WorkerId]:
+        now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
+        with self.ledger.transaction():
+            ended = self.ledger.execute(
+                f"UPDATE lastword_worker SET ended_at = {now}, ending = '{ending}' "
+                f"WHERE ended_at IS NULL AND {condition.format(now=now, param=param)} "
+                "RETURNING id, host, pid",
+                *parameters,
+            )
+        for row in ended:
+            log_transition(f"worker_{ending}", worker=row["id"], host=row["host"], pid=row["pid"])
+        return [WorkerId(row["id"]) for row in ended]
+
+    def _save(self, worker_id: WorkerId, progress: Sequence[Progress]) -> None:
+        if not progress:
+            return
+        self.ledger.lock("lastword_run", [item.run_id for item in progress])
+        source = self.ledger.dialect.batch(
+            {"run_id": "text", "attempt": "integer", "counts": "text"},
+        )
+        self.ledger.execute(
+            f"UPDATE lastword_run SET summary_counts = item_counts FROM {source} AS item "
+            "WHERE id = item_run_id AND status = 'running' AND attempt = item_attempt "
+            f"AND worker_id = {self.ledger.dialect.param}",
+            as_batch(
+                [
+                    {
+                        "run_id": item.run_id,
+                        "attempt": item.attempt,
+                        "counts": as_json(item.counts),
+                    }
+                    for item in progress
+                ]
+            ),
+            worker_id,
+        )

@@ -1,0 +1,238 @@
+"""Starting runs: check, accept in the ledger, then hand the message to the queue.
+
+Row first, message second. Inside an application's own transaction the row is committed or rolled
+back with it, and the message is sent only after the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lastword.config import Config
+from lastword.errors import InvalidInputs, LastwordError
+from lastword.identity import RunId, canonical_json, new_run_id, run_identity
+from lastword.logs import log_notice
+from lastword.reading.tenants import find_tenant
+from lastword.service import RunService
+from lastword.service.values import Acceptance, NewRun
+from lastword.storage.ledger import Ledger
+from lastword.storage.schema import require_current_schema
+
+#: Characters an initiator's id may have.
+MAX_NAME = 64
+
+#: Seconds a run may be held back; Dramatiq's own limit.
+MAX_DELAY_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message that is ready to be sent.
+
+    Attributes:
+        actor_name: the actor that does the work.
+        payload: the message as JSON text.
+    """
+
+    actor_name: str
+    payload: str
+
+
+class Dispatcher(Protocol):
+    """What sends messages; filled in by the middleware."""
+
+    def compose(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
+        """The message that would do `operation`, checked against its actor and the size limit.
+
+        Raises:
+            StartRefused: no actor does it, or the inputs do not fit.
+        """
+
+    def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
+        """Send a message under a dispatch number. An exception means: it may have arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What `start` works with: one for each process, made by `lastword_middleware.install`.
+
+    Attributes:
+        config: the configuration.
+        ledger: the ledger, on the application's own connections if it has any.
+        apart: the same ledger on connections that never share the application's transactions.
+        dispatcher: what sends messages.
+    """
+
+    config: Config
+    ledger: Ledger
+    apart: Ledger
+    dispatcher: Dispatcher
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The answer to a start.
+
+    Attributes:
+        result: `accepted`, or `deduped` with the active run that does this work already.
+        run_id: the run's id.
+        url: the path of its page in the monitoring web.
+    """
+
+    result: str
+    run_id: RunId
+
+    @property
+    def url(self) -> str:
+        """Where to watch it."""
+        return f"/admin/operations/{self.run_id}"
+
+
+_application: Application | None = None
+
+
+def use_application(application: Application) -> None:
+    """Make `application` the one that `start` works with in this process."""
+    global _application
+    _application = application
+
+
+def start(
+    operation: str,
+    *,
+    inputs: Mapping[str, Any] | None = None,
+    tenant: str | None = None,
+    initiator: str | None = None,
+    delay_s: float = 0.0,
+) -> Started:
+    """Accept a run of `operation` and hand it to the queue.
+
+    Args:
+        operation: the operation's name.
+        inputs: the actor's keyword arguments, as JSON values.
+        tenant: the id of the tenant to work on.
+        initiator: who asks; "System" when None.
+        delay_s: how long to hold it back, in seconds.
+
+    Raises:
+        StartRefused: the operation, the tenant or the inputs are wrong; nothing was written.
+        LedgerUnavailable: the ledger does not answer; nothing was written.
+        LastwordError: Lastword is not installed in this process.
+    """
+    if _application is None:
+        raise LastwordError(
+            "start() was called before Lastword was installed in this process",
+            mend="call lastword_middleware.install(broker, ...) first",
+        )
+    return start_in(
+        _application,
+        operation,
+        inputs=inputs or {},
+        tenant=tenant,
+        initiator=initiator,
+        delay_s=delay_s,
+    )
+
+
+def start_in(
+    application: Application,
+    operation: str,
+    *,
+    inputs: Mapping[str, Any],
+    tenant: str | None,
+    initiator: str | None,
+    delay_s: float = 0.0,
+) -> Started:
+    """`start`, in a given application."""
+    ledger = application.ledger
+    require_current_schema(ledger)
+    request, letter = _request(application, operation, inputs, tenant, initiator, delay_s)
+    if not ledger.is_one_file:
+        RunService(application.apart).keep_policies([request.policy])
+    [accepted] = RunService(ledger).accept([request])
+    if accepted.result is Acceptance.ACCEPTED:
+        delay_ms = int(delay_s * 1000)
+        with ledger.session():
+            ledger.after_commit(lambda: _dispatch(application, accepted.run_id, letter, delay_ms))
+    return Started(accepted.result, accepted.run_id)
+
+
+def _request(
+    application: Application,
+    operation: str,
+    inputs: Mapping[str, Any],
+    tenant: str | None,
+    initiator: str | None,
+    delay_s: float,
+) -> tuple[NewRun, Letter]:
+    policy = application.config.policy(operation)
+    _require_json(inputs)
+    _require_name(initiator)
+    _require_delay(delay_s)
+    run_id = new_run_id()
+    letter = application.dispatcher.compose(operation, run_id, inputs)
+    found = find_tenant(application.ledger, tenant) if tenant is not None else None
+    workspace_id = found.workspace_id if found else None
+    request = NewRun(
+        run_id=run_id,
+        policy=policy,
+        actor_name=letter.actor_name,
+        payload=letter.payload,
+        delay_s=delay_s,
+        workspace_id=workspace_id,
+        tenant_id=tenant,
+        initiator_id=initiator,
+        initiator_name=initiator or "System",
+        identity_hash=run_identity(
+            workspace_id=workspace_id, tenant_id=tenant, operation=operation, inputs=inputs
+        ),
+        context={"inputs": dict(inputs)} if inputs else {},
+    )
+    return request, letter
+
+
+def _require_name(initiator: str | None) -> None:
+    if initiator is None:
+        return
+    if not 0 < len(initiator) <= MAX_NAME or not initiator.isprintable():
+        raise InvalidInputs(
+            f"initiator {initiator!a} has {len(initiator)} characters",
+            expected=f"1 to {MAX_NAME} that can be printed",
+            mend="give the id of the user",
+        )
+
+
+def _require_delay(delay_s: float) -> None:
+    if not 0 <= delay_s <= MAX_DELAY_S:
+        raise InvalidInputs(
+            f"delay_s is {delay_s!r}", expected=f"0 to {MAX_DELAY_S} seconds (seven days)"
+        )
+
+
+def _require_json(inputs: Mapping[str, Any]) -> None:
+    for name, value in inputs.items():
+        try:
+            canonical_json([name, value]).encode()
+        except (TypeError, ValueError) as error:
+            raise InvalidInputs(
+                f"input {name!r} of type {type(value).__name__} has no JSON form ({error})",
+                expected="numbers, texts, true, false, null, and lists or objects of them",
+                mend="pass an id or a text instead of the object",
+            ) from error
+
+
+def _dispatch(application: Application, run_id: RunId, letter: Letter, delay_ms: int) -> None:
+    try:
+        application.dispatcher.send(letter.payload, dispatch=1, delay_ms=delay_ms)
+    except Exception as error:  # noqa: BLE001 - the run is accepted whatever the broker says
+        # Unknown, not failed: the message may have arrived. The reconciler looks and, if it did
+        # not, sends the run again from the ledger.
+        log_notice(
+            logging.WARNING,
+            "dispatch_unknown",
+            run=run_id,
+            why=f"{type(error).__name__}: {error}",
+        )

@@ -1,0 +1,218 @@
+"""The ledger's connection: opening a database by URL, sessions, transactions, honest errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import peewee
+from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
+
+from lastword.errors import LedgerUnavailable, SchemaError
+from lastword.storage.dialects import POSTGRES, SQLITE, Dialect
+
+#: Seconds to wait for another writer of a SQLite file, or for a free connection of a pool.
+WAIT_S = 10
+
+#: What a database says of a statement; everything else it says of itself, and may pass.
+_ABOUT_A_STATEMENT = (
+    peewee.DataError,
+    peewee.IntegrityError,
+    peewee.NotSupportedError,
+    peewee.ProgrammingError,
+)
+
+Row = dict[str, Any]
+
+
+class Ledger:
+    """A database that holds runs. Threads may share it; a forked child opens its own connections.
+
+    Args:
+        database: the Peewee database.
+        address: where it is, without a password.
+        is_own: whether Lastword opened it, and not the application.
+    """
+
+    def __init__(self, database: peewee.Database, *, address: str, is_own: bool = True) -> None:
+        self.database = database
+        self.address = address
+        #: Whether its connections are Lastword's; else they are the application's, to be left as
+        #: they were found.
+        self.is_own = is_own
+        #: Whether this process has found the schema to be its own version's.
+        self.schema_is_current = False
+        self.dialect: Dialect = (
+            POSTGRES if isinstance(database, peewee.PostgresqlDatabase) else SQLITE
+        )
+        #: A pooled connection goes back after each use; a SQLite connection stays with its thread,
+        #: because closing the last one would fold up the write-ahead log each time.
+        self._pool = database if isinstance(database, PooledPostgresqlDatabase) else None
+        if is_own:
+            _leave_to_the_parent(database)
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """A connection for this thread, joined to one that is open already.
+
+        Raises:
+            LedgerUnavailable: the database does not answer.
+        """
+        opened = False
+        try:
+            if self.database.is_closed():
+                self._connect()
+                opened = True
+            self._end_interrupted_transaction()
+            yield
+        except _ABOUT_A_STATEMENT:
+            raise
+        except (peewee.DatabaseError, peewee.InterfaceError, MaxConnectionsExceeded) as error:
+            self._forget_connection()
+            raise self._translated(error) from error
+        except Exception:
+            raise
+        except BaseException:
+            # Raised into the thread from outside, at any line: nobody knows what state the
+            # connection is in, and it must not keep a transaction.
+            self._end_interrupted_transaction()
+            self._forget_connection()
+            raise
+        finally:
+            keeps = self.is_own and self._pool is None
+            if opened and not keeps and not self.database.is_closed():
+                self.database.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A session in one transaction; inside an application's transaction, a part of that."""
+        with self.session(), self.database.atomic():
+            yield
+
+    def execute(self, statement: str, *parameters: object) -> list[Row]:
+        """Run one statement; its rows as dictionaries."""
+        cursor = self.database.execute_sql(statement, parameters)
+        if cursor.description is None:
+            return []
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether one transaction that writes keeps out all others."""
+        return isinstance(self.database, peewee.SqliteDatabase)
+
+    def lock(self, table: str, ids: Sequence[str]) -> None:
+        """Lock rows in the order of their ids, where the database needs that against deadlocks."""
+        statement = self.dialect.lock_rows(table)
+        if statement and len(ids) > 1:
+            self.execute(statement, as_batch(ids))
+
+    def after_commit(self, action: Callable[[], object]) -> None:
+        """Call `action` once what was written is durable; at once outside a transaction."""
+        self.database.after_commit(action)
+
+    def leave_thread(self) -> None:
+        """Close the connection that stays with this thread, before the thread ends."""
+        if not self.database.is_closed():
+            self.database.close()
+
+    def close(self) -> None:
+        """Close this thread's connection, and those that a pool keeps."""
+        self.leave_thread()
+        if self._pool:
+            self._pool.close_all()
+
+    def _connect(self) -> None:
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            try:
+                self.database.connect()
+                return
+            except peewee.ProgrammingError:
+                # The driver's own words would repeat the part of the URL it cannot read.
+                raise LedgerUnavailable(
+                    f"the URL of the ledger at {self.address} cannot be read by its driver",
+                    address=self.address,
+                    expected="postgresql://USER:PASSWORD@HOST/NAME with %, @, / and ? as %25 ...",
+                ) from None
+            except peewee.OperationalError as error:
+                # The first connections to a new SQLite file switch it to its write-ahead log, which
+                # fails at once while another does the same, whatever the timeout.
+                if "database is locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def _end_interrupted_transaction(self) -> None:
+        # An exception raised into a thread from outside can leave the driver in a transaction that
+        # Peewee knows nothing of; it would keep the write lock of the whole SQLite file.
+        if self.database.is_closed() or not self.is_own:
+            return
+        connection = self.database.connection()
+        if self.database.in_transaction() or not isinstance(connection, sqlite3.Connection):
+            return
+        if connection.in_transaction:
+            connection.rollback()
+
+    def _forget_connection(self) -> None:
+        # A server that restarted leaves this thread with a dead connection; the next session opens
+        # its own. Inside a transaction the transaction's own end decides.
+        if self._pool and not self.database.in_transaction() and not self.database.is_closed():
+            self._pool.manual_close()
+
+    def _translated(self, error: Exception) -> Exception:
+        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if "no such table" in text:
+            return SchemaError(
+                f"the ledger at {self.address} lacks a table ({text})",
+                mend="run `lastword migrate`",
+            )
+        return LedgerUnavailable(
+            f"the ledger at {self.address} does not answer: {text}",
+            address=self.address,
+            mend="check that the database runs and that LASTWORD_DATABASE_URL is right",
+        )
+
+
+def _leave_to_the_parent(database: peewee.Database) -> None:
+    # A forked child that went on with its parent's connection would talk into its conversation.
+    known = weakref.ref(database)
+
+    def forget() -> None:
+        inherited = known()
+        if inherited is not None:
+            inherited.dispose()
+
+    os.register_at_fork(after_in_child=forget)
+
+
+def as_json(value: object) -> str:
+    """A value as the JSON text that the ledger keeps.
+
+    What PostgreSQL cannot keep in a text - NUL, and half of a surrogate pair, as a file's name may
+    have it - becomes a replacement character: an end is never lost over the words of its exception.
+    """
+    return json.dumps(_storable(value), ensure_ascii=False, allow_nan=False)
+
+
+def _storable(value: object) -> object:
+    if isinstance(value, str):
+        if value.isascii() and "\0" not in value:
+            return value
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    return value
+
+
+def as_batch(items: Sequence[str] | Sequence[Mapping[str, object]]) -> str:
+    """Items as the one JSON parameter that `Dialect.batch` and `lock_rows` read."""
+    return as_json(items)

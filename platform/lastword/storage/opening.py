@@ -1,0 +1,145 @@
+"""Opening a ledger: by URL, in an application's own database, or beside another."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import peewee
+from playhouse.pool import PooledPostgresqlDatabase
+
+from lastword.errors import ConfigError, LedgerUnavailable
+from lastword.storage.ledger import WAIT_S, Ledger
+from lastword.urls import redacted
+
+#: The most connections a process opens; more than the threads that use the ledger at once.
+MAX_CONNECTIONS = 64
+
+#: Seconds after which an idle connection of a pool is replaced.
+STALE_AFTER_S = 300
+
+#: Milliseconds PostgreSQL gives a statement, a lock, and a transaction that says nothing.
+STATEMENT_TIMEOUT_MS = 15_000
+LOCK_TIMEOUT_MS = 5_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
+
+#: The first SQLite with RETURNING.
+OLDEST_SQLITE = (3, 35, 0)
+
+
+def open_ledger(url: str) -> Ledger:
+    """The ledger at `url`. Nothing is connected before its first use.
+
+    Args:
+        url: `sqlite:///PATH` or `postgresql://USER:PASSWORD@HOST/NAME`.
+
+    Raises:
+        LedgerUnavailable: the driver is not installed, or a SQLite file cannot be there.
+    """
+    scheme = urlsplit(url).scheme
+    database = _open_sqlite(url) if scheme == "sqlite" else _open_postgres(url)
+    return Ledger(database, address=redacted(url))
+
+
+def ledger_of(database: peewee.Database | peewee.DatabaseProxy) -> Ledger:
+    """The ledger in an application's own database.
+
+    Raises:
+        ConfigError: it is no SQLite file and no PostgreSQL database.
+    """
+    found = database.obj if isinstance(database, peewee.DatabaseProxy) else database
+    kinds = (peewee.SqliteDatabase, peewee.PostgresqlDatabase)
+    if not isinstance(found, kinds) or not found.database:
+        raise ConfigError(
+            [f"the ledger's database is {type(found).__name__} {getattr(found, 'database', '')!r}"],
+            mend="give a SqliteDatabase of a file or a PostgresqlDatabase, ready to connect",
+        )
+    return Ledger(found, address=redacted(str(found.database)), is_own=False)
+
+
+def sibling_of(ledger: Ledger) -> Ledger:
+    """The same ledger on connections of its own.
+
+    Raises:
+        LedgerUnavailable: it lives in memory, where no other connection can reach it.
+    """
+    name = str(ledger.database.database)
+    if isinstance(ledger.database, peewee.SqliteDatabase):
+        if ":memory:" in name:
+            raise LedgerUnavailable(
+                "a ledger in memory cannot be shared between threads",
+                address=ledger.address,
+                mend="use a file",
+            )
+        return open_ledger(f"sqlite:///{Path(name).absolute()}")
+    database = _pooled_postgres(name, **{**_connection(), **ledger.database.connect_params})
+    return Ledger(database, address=ledger.address)
+
+
+def _open_sqlite(url: str) -> peewee.SqliteDatabase:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise LedgerUnavailable(
+            f"this Python has SQLite {sqlite3.sqlite_version}",
+            address=url,
+            expected="3.35 or newer",
+            mend="use a newer Python or PostgreSQL",
+        )
+    path = Path(url.removeprefix("sqlite:///"))
+    if not path.parent.is_dir():
+        raise LedgerUnavailable(
+            f"the ledger {path} cannot be opened: folder {path.parent} does not exist",
+            address=url,
+            mend="run `lastword migrate` to make the default one, or set LASTWORD_DATABASE_URL",
+        )
+    return peewee.SqliteDatabase(
+        str(path),
+        # FULL: an acknowledged run must survive a power cut, not only a killed process.
+        pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
+        timeout=WAIT_S,
+        # A deferred transaction that reads before it writes fails at once under contention.
+        lock_type="IMMEDIATE",
+    )
+
+
+def _open_postgres(url: str) -> PooledPostgresqlDatabase:
+    try:
+        database = _pooled_postgres(url.replace("postgres://", "postgresql://", 1), **_connection())
+        database._adapter.check_driver()  # type: ignore[attr-defined]  # missing in the stubs
+    except peewee.ImproperlyConfigured as error:
+        raise LedgerUnavailable(
+            "PostgreSQL needs the driver psycopg, which is not installed",
+            address=redacted(url),
+            mend="run `pip install 'lastword[postgres]'`",
+        ) from error
+    return database
+
+
+def _connection() -> dict[str, Any]:
+    timeouts = {
+        "statement_timeout": STATEMENT_TIMEOUT_MS,
+        "lock_timeout": LOCK_TIMEOUT_MS,
+        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT_MS,
+    }
+    return {
+        "connect_timeout": 5,
+        "application_name": "lastword",
+        "options": " ".join(f"-c {name}={value}" for name, value in timeouts.items()),
+        # The timeouts above are the server's; these end the wait for a server that has vanished.
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": STATEMENT_TIMEOUT_MS + LOCK_TIMEOUT_MS,
+    }
+
+
+def _pooled_postgres(name: str, **connection: Any) -> PooledPostgresqlDatabase:
+    return PooledPostgresqlDatabase(
+        name,
+        prefer_psycopg3=True,
+        max_connections=MAX_CONNECTIONS,
+        timeout=WAIT_S,
+        stale_timeout=STALE_AFTER_S,
+        **connection,
+    )

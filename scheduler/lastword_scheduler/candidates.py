@@ -1,0 +1,163 @@
+"""The active runs a reconciler has to look at, with everything the ledger knows of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lastword.identity import RunId
+from lastword.policy import Policy
+from lastword.states import Status
+from lastword.storage.ledger import Ledger, Row
+
+#: Runs looked at with one query.
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEvidence:
+    """What the ledger knows of the worker of a running attempt. Ages are in seconds.
+
+    Attributes:
+        lease: `live`, `expired` or `ended`; `unknown` when there is no such worker.
+        lists_run: whether its last heartbeat says that it works on the run.
+        listed_after_s: how long after the claim that list was drawn, at the least; negative if it
+            may have been before.
+    """
+
+    worker_id: str | None
+    lease: str
+    host: str | None = None
+    pid: int | None = None
+    ending: str | None = None
+    heartbeat_age_s: float | None = None
+    lists_run: bool = False
+    listed_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An active run as it stood when it was read; moments are told as ages in seconds."""
+
+    run_id: RunId
+    operation: str
+    status: Status
+    attempt: int
+    dispatch: int
+    lost_deliveries: int
+    message_queue: str | None
+    message_ref: str | None
+    policy: Policy
+    age_s: float
+    sent_age_s: float
+    is_due: bool
+    is_past_stale: bool
+    is_past_wait: bool
+    worker: WorkerEvidence | None
+
+
+def find_candidates(ledger: Ledger, *, message_grace_s: float) -> Iterator[list[Candidate]]:
+    """Pages of every running run, and of every queued one whose message has had time to arrive.
+
+    Args:
+        ledger: where they are.
+        message_grace_s: how long after its sending a message may still be on its way.
+    """
+    after = ""
+    while True:
+        with ledger.session():
+            rows = ledger.execute(_query(ledger), after, int(message_grace_s * 1000))
+        if not rows:
+            return
+        yield [candidate for row in rows if (candidate := _readable(row))]
+        after = rows[-1]["id"]
+
+
+def live_broker_ids(ledger: Ledger) -> set[str]:
+    """The broker's ids of the workers whose lease is live."""
+    with ledger.session():
+        rows = ledger.execute(
+            "SELECT broker_id FROM lastword_worker WHERE ended_at IS NULL "
+            f"AND broker_id IS NOT NULL AND lease_until > {ledger.dialect.now_ms}"
+        )
+    return {row["broker_id"] for row in rows}
+
+
+def known_broker_ids(ledger: Ledger, broker_ids: set[str]) -> set[str]:
+    """Those of `broker_ids` that belong to any worker of the ledger, dead or alive."""
+    if not broker_ids:
+        return set()
+    marks = ", ".join([ledger.dialect.param] * len(broker_ids))
+    with ledger.session():
+        rows = ledger.execute(
+            f"SELECT DISTINCT broker_id FROM lastword_worker WHERE broker_id IN ({marks})",
+            *sorted(broker_ids),
+        )
+    return {row["broker_id"] for row in rows}
+
+
+def _query(ledger: Ledger) -> str:
+    now, param = ledger.dialect.now_ms, ledger.dialect.param
+    return (
+        "SELECT run.id, run.operation, run.status, run.attempt, run.dispatch, "
+        "run.lost_deliveries, run.message_queue, run.message_ref, run.worker_id, "
+        "run.claimed_at, run.changed_at, run.sent_at, run.available_at, run.stale_at, "
+        f"run.wait_until, policy.document, {now} AS now, worker.id AS known_worker, "
+        "worker.host, worker.pid, worker.ending, worker.ended_at, worker.lease_until, "
+        "worker.heartbeat_at, worker.working, worker.listed_at "
+        "FROM lastword_run AS run "
+        "JOIN lastword_policy AS policy ON policy.version = run.policy_version "
+        "LEFT JOIN lastword_worker AS worker ON worker.id = run.worker_id "
+        f"WHERE run.completed_at IS NULL AND run.id > {param} "
+        f"AND (run.status = '{Status.RUNNING}' OR run.sent_at <= {now} - {param}) "
+        f"ORDER BY run.id LIMIT {PAGE}"
+    )
+
+
+def _readable(row: Row) -> Candidate | None:
+    try:
+        return _candidate(row)
+    except Exception:
+        # One row that cannot be read - a policy of a newer version, say - never stops the others.
+        logging.getLogger("lastword").exception("run %s cannot be read", row["id"])
+        return None
+
+
+def _candidate(row: Row) -> Candidate:
+    now = row["now"]
+    running = row["status"] == Status.RUNNING
+    return Candidate(
+        run_id=RunId(row["id"]),
+        operation=row["operation"],
+        status=Status(row["status"]),
+        attempt=row["attempt"],
+        dispatch=row["dispatch"],
+        lost_deliveries=row["lost_deliveries"],
+        message_queue=row["message_queue"],
+        message_ref=row["message_ref"],
+        policy=Policy.from_document(json.loads(row["document"])),
+        age_s=(now - row["changed_at"]) / 1000,
+        sent_age_s=(now - row["sent_at"]) / 1000,
+        is_due=row["available_at"] <= now,
+        is_past_stale=row["stale_at"] <= now,
+        is_past_wait=row["wait_until"] is not None and row["wait_until"] <= now,
+        worker=_worker(row) if running else None,
+    )
+
+
+def _worker(row: Row) -> WorkerEvidence:
+    if row["known_worker"] is None:
+        return WorkerEvidence(row["worker_id"], lease="unknown")
+    lease = "live" if row["lease_until"] > row["now"] else "expired"
+    return WorkerEvidence(
+        worker_id=row["worker_id"],
+        lease="ended" if row["ended_at"] is not None else lease,
+        host=row["host"],
+        pid=row["pid"],
+        ending=row["ending"],
+        heartbeat_age_s=(row["now"] - row["heartbeat_at"]) / 1000,
+        lists_run=row["id"] in json.loads(row["working"]),
+        listed_after_s=(row["listed_at"] - row["claimed_at"]) / 1000,
+    )

@@ -1,0 +1,81 @@
+"""`lastword scheduler` and `lastword runs reconcile`."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from lastword.cli.opening import open_current
+from lastword.cli.output import json_option, print_rows
+from lastword.config import Config
+from lastword.logs import configure_logging
+from lastword_middleware.broker import plain_broker, require_broker
+from lastword_scheduler.generic import GenericReconciler, SweepReport
+from lastword_scheduler.process import run_timetable
+from lastword_scheduler.timetable import generic_reconciler, timetable
+from lastword_scheduler.verdicts import Action
+
+_COLUMNS = {
+    "run": "run",
+    "operation": "operation",
+    "status": "status",
+    "action": "action",
+    "reason": "reason",
+    "age_s": "age s",
+    "evidence": "evidence",
+}
+
+
+@click.command()
+def scheduler() -> None:
+    """Run the reconcilers until stopped. Needs the database and the broker, no application code."""
+    config, ledger = open_current()
+    configure_logging(config.log_format)
+    require_broker(plain_broker(config), config)
+    run_timetable(timetable(config, ledger))
+
+
+def _sweep_twice(generic: GenericReconciler, config: Config) -> SweepReport:
+    # One look cannot tell a silent worker from a ledger that was away just now.
+    first = generic.sweep()
+    deadline = time.monotonic() + config.lease_ttl
+    while time.monotonic() < deadline:
+        time.sleep(min(config.sweep_interval, config.lease_ttl / 4))
+        second = generic.sweep()
+        first.found = max(first.found, second.found)
+        first.lost_workers += second.lost_workers
+        first.lost_races += second.lost_races
+        first.acted.update(second.acted)
+    return first
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Say what would be done and why; write nothing.")
+@json_option
+def reconcile(dry_run: bool, as_json: bool) -> None:
+    """Look at every active run for as long as a lease lives, and heal what has to be."""
+    config, ledger = open_current()
+    configure_logging(config.log_format)
+    generic = generic_reconciler(config, ledger)
+    if not dry_run:
+        report = _sweep_twice(generic, config)
+        done = {str(action): count for action, count in report.acted.items()}
+        row = {"found": report.found, "lost_races": report.lost_races, **done}
+        print_rows([row], {key: key for key in row}, as_json=as_json, empty="")
+        return
+    rows = [
+        {
+            "run": decision.candidate.run_id,
+            "operation": decision.candidate.operation,
+            "status": decision.candidate.status,
+            "action": decision.action,
+            "reason": decision.reason,
+            "age_s": round(decision.candidate.age_s, 1),
+            "evidence": decision.evidence,
+        }
+        for page in generic.decisions()
+        for decision in page
+        if as_json or decision.action is not Action.LEAVE
+    ]
+    print_rows(rows, _COLUMNS, as_json=as_json, empty="nothing to do")

@@ -1,0 +1,228 @@
+"""The generic reconciler: looks at every active run, whatever its operation, and heals by evidence.
+
+It needs no application code: policy and payload are in the ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from lastword.config import Config
+from lastword.errors import LedgerUnavailable
+from lastword.logs import log_notice
+from lastword.service import RunService, WorkerService
+from lastword.service.values import Redispatched, Sighting, Verdict
+from lastword.starting import Dispatcher
+from lastword.states import Source, Status
+from lastword.storage.ledger import Ledger
+from lastword_scheduler.candidates import (
+    Candidate,
+    find_candidates,
+    known_broker_ids,
+    live_broker_ids,
+)
+from lastword_scheduler.contact import Contact
+from lastword_scheduler.probe import MessageEvidence, Probe, Whereabouts
+from lastword_scheduler.verdicts import Action, Decision, decide
+
+
+@dataclass(slots=True)
+class SweepReport:
+    """What one sweep saw and did."""
+
+    found: int = 0
+    lost_workers: int = 0
+    #: Runs by what was done to them.
+    acted: Counter[Action] = field(default_factory=Counter)
+    #: Runs that moved between the look and the deed: nothing was written.
+    lost_races: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GenericReconciler:
+    """Finds, judges and heals.
+
+    Args:
+        config: intervals and graces.
+        ledger: where the runs are.
+        probe: what can look into the broker.
+        dispatcher: what sends runs again.
+        contact: whether silence is the workers' or its own.
+    """
+
+    config: Config
+    ledger: Ledger
+    probe: Probe
+    dispatcher: Dispatcher
+    contact: Contact
+
+    def sweep(self) -> SweepReport:
+        """Look at every active run once. Safe to run twice, and in two processes at once.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        report = SweepReport()
+        try:
+            self._sweep(report)
+        except LedgerUnavailable:
+            self.contact.lost()
+            raise
+        if report.acted or report.lost_races:
+            log_notice(
+                logging.INFO,
+                "sweep",
+                reconciler=Source.GENERIC,
+                found=report.found,
+                lost_races=report.lost_races or None,
+                **{str(action): count for action, count in report.acted.items()},
+            )
+        return report
+
+    def _sweep(self, report: SweepReport) -> None:
+        with self.ledger.session():
+            self.contact.made()
+        if self.contact.leases_tell:
+            report.lost_workers = len(WorkerService(self.ledger).lose_expired())
+        for decisions in self.decisions(leases_tell=self.contact.leases_tell):
+            report.found += len(decisions)
+            self._apply(decisions, report)
+        self.contact.made()
+
+    def decisions(self, *, leases_tell: bool = True) -> Iterator[list[Decision]]:
+        """What would be done now, and why; nothing is written.
+
+        Args:
+            leases_tell: whether an expired lease means that its worker is silent.
+        """
+        pages = find_candidates(self.ledger, message_grace_s=self.config.message_grace)
+        for candidates in pages:
+            messages = self.probe.look(
+                [
+                    Whereabouts(run.run_id, run.message_queue, run.message_ref)
+                    for run in candidates
+                    if run.status is Status.QUEUED
+                ]
+            )
+            alive = self._alive(messages.values())
+            yield [
+                decision
+                for run in candidates
+                if (
+                    decision := self._decide(
+                        run, messages.get(run.run_id), alive, leases_tell=leases_tell
+                    )
+                )
+            ]
+
+    def _alive(self, messages: Iterable[MessageEvidence]) -> set[str]:
+        holders = {message.holder for message in messages if message.holder}
+        if not holders:
+            return set()
+        # A holder the ledger has never heard of is no worker of ours to judge.
+        return live_broker_ids(self.ledger) | (holders - known_broker_ids(self.ledger, holders))
+
+    def _decide(
+        self,
+        run: Candidate,
+        message: MessageEvidence | None,
+        alive: set[str],
+        *,
+        leases_tell: bool,
+    ) -> Decision | None:
+        try:
+            return decide(
+                run,
+                message,
+                holder_is_alive=bool(message and message.holder in alive),
+                heartbeat_interval_s=self.config.heartbeat_interval,
+                leases_tell=leases_tell,
+            )
+        except Exception:
+            # One run that cannot be judged never stops the others.
+            logging.getLogger("lastword").exception("run %s cannot be judged", run.run_id)
+            return None
+
+    def _apply(self, decisions: Sequence[Decision], report: SweepReport) -> None:
+        by_action: dict[Action, list[Decision]] = defaultdict(list)
+        for decision in decisions:
+            by_action[decision.action].append(decision)
+        runs = RunService(self.ledger)
+        put_off = runs.put_off(_sightings(by_action[Action.PUT_OFF]))
+        released = self._release(by_action[Action.RELEASE])
+        closed = runs.close(_verdicts(by_action[Action.CLOSE]))
+        redispatched = runs.redispatch(_verdicts(by_action[Action.REDISPATCH]))
+        for run in redispatched:
+            self._send(run)
+        done = {
+            Action.PUT_OFF: len(put_off),
+            Action.RELEASE: released,
+            Action.CLOSE: len(closed),
+            Action.REDISPATCH: len(redispatched),
+        }
+        report.acted.update({action: count for action, count in done.items() if count})
+        report.lost_races += sum(len(by_action[action]) - count for action, count in done.items())
+
+    def _release(self, decisions: Sequence[Decision]) -> int:
+        holds: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for decision in decisions:
+            run = decision.candidate
+            assert run.message_queue is not None
+            assert run.message_ref is not None
+            holder = decision.evidence["message"]["holder"]
+            holds[(run.message_queue, holder)].append(run.message_ref)
+        return sum(
+            self.probe.release(queue=queue, holder=holder, refs=refs)
+            for (queue, holder), refs in holds.items()
+        )
+
+    def _send(self, run: Redispatched) -> None:
+        try:
+            self.dispatcher.send(
+                run.payload,
+                dispatch=run.dispatch,
+                retries=run.retries,
+                delay_ms=run.delay_ms,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever the broker says, the run stays queued
+            # Unknown, not failed: the next sweep looks whether it arrived.
+            log_notice(
+                logging.WARNING,
+                "dispatch_unknown",
+                run=run.run_id,
+                why=f"{type(error).__name__}: {error}",
+            )
+
+
+def _verdicts(decisions: Sequence[Decision]) -> list[Verdict]:
+    return [
+        Verdict(
+            run_id=decision.candidate.run_id,
+            status=decision.candidate.status,
+            attempt=decision.candidate.attempt,
+            dispatch=decision.candidate.dispatch,
+            message_ref=decision.candidate.message_ref,
+            reason=decision.reason,
+            evidence=decision.evidence,
+            threshold_s=decision.threshold_s,
+            age_s=decision.candidate.age_s,
+            charged=decision.charged,
+        )
+        for decision in decisions
+        if decision.reason is not None
+    ]
+
+
+def _sightings(decisions: Sequence[Decision]) -> list[Sighting]:
+    return [
+        Sighting(
+            run_id=decision.candidate.run_id,
+            attempt=decision.candidate.attempt,
+            dispatch=decision.candidate.dispatch,
+            evidence=decision.evidence,
+        )
+        for decision in decisions
+    ]

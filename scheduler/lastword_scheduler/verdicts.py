@@ -1,0 +1,169 @@
+"""From evidence to a verdict: pure, so that each row of the table can be tried by itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from lastword.policy import OnLoss
+from lastword.reasons import Reason
+from lastword.states import Status
+from lastword_middleware.broker import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S
+from lastword_scheduler.candidates import Candidate, WorkerEvidence
+from lastword_scheduler.probe import MessageEvidence, MessageState
+
+#: Seconds after which a send that got no answer has been given up by its sender.
+SENDING_TAKES_AT_MOST_S = 2.0 * (CONNECT_TIMEOUT_S + ANSWER_TIMEOUT_S)
+
+
+class Action(StrEnum):
+    """What a reconciler does with a run."""
+
+    LEAVE = "leave"
+    #: Its message was seen waiting: it stays fresh for another threshold.
+    PUT_OFF = "put_off"
+    #: Its message goes back to the queue from the hold of a dead worker.
+    RELEASE = "release"
+    REDISPATCH = "redispatch"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do with one run, and why.
+
+    Attributes:
+        reason: the reason code that is recorded; None when the run is left.
+        evidence: what it rests on, as JSON values.
+        threshold_s: the limit that was passed, if one was.
+        charged: whether it counts against `max_deliveries`.
+    """
+
+    candidate: Candidate
+    action: Action
+    evidence: dict[str, Any]
+    reason: Reason | None = None
+    threshold_s: float | None = None
+    charged: bool = False
+
+
+def decide(
+    candidate: Candidate,
+    message: MessageEvidence | None,
+    *,
+    holder_is_alive: bool,
+    heartbeat_interval_s: float,
+    leases_tell: bool,
+) -> Decision:
+    """Judge one run.
+
+    Args:
+        candidate: the run as it was read.
+        message: where its message is; None for a running one, whose message tells nothing.
+        holder_is_alive: whether the worker that holds the message, if one does, has a live lease.
+        heartbeat_interval_s: how often workers renew their lease, in seconds.
+        leases_tell: whether an expired lease means that its worker is silent; see `Contact`.
+    """
+    if candidate.status is Status.RUNNING:
+        assert candidate.worker is not None
+        return _running(
+            candidate,
+            candidate.worker,
+            heartbeat_interval_s=heartbeat_interval_s,
+            leases_tell=leases_tell,
+        )
+    assert message is not None
+    return _queued(candidate, message, holder_is_alive=holder_is_alive)
+
+
+def _running(
+    candidate: Candidate,
+    worker: WorkerEvidence,
+    *,
+    heartbeat_interval_s: float,
+    leases_tell: bool,
+) -> Decision:
+    evidence = {
+        "worker": {key: value for key, value in asdict(worker).items() if value is not None}
+    }
+    if worker.lease in ("expired", "unknown") and not leases_tell:
+        return Decision(candidate, Action.LEAVE, evidence)
+    if worker.lease != "live":
+        return _lost(candidate, evidence, Reason.WORKER_LOST)
+    # Two beats after the claim, so that a list drawn up just before it does not count.
+    if not worker.lists_run and worker.listed_after_s > 2 * heartbeat_interval_s:
+        return _lost(candidate, evidence, Reason.ATTEMPT_ABANDONED)
+    if candidate.is_past_stale:
+        threshold_s = candidate.policy.running_stale_after
+        return _passed(candidate, Action.CLOSE, evidence, Reason.STALE_RUNNING, threshold_s)
+    return Decision(candidate, Action.LEAVE, evidence)
+
+
+def _lost(candidate: Candidate, evidence: dict[str, Any], reason: Reason) -> Decision:
+    if candidate.policy.on_worker_lost is OnLoss.FAIL:
+        return Decision(candidate, Action.CLOSE, evidence, reason, charged=True)
+    losses = candidate.lost_deliveries + 1
+    if losses >= candidate.policy.max_deliveries:
+        evidence = {**evidence, "last_loss": reason, "losses": losses}
+        return Decision(candidate, Action.CLOSE, evidence, Reason.TOO_MANY_DELIVERIES, charged=True)
+    return Decision(candidate, Action.REDISPATCH, evidence, reason, charged=True)
+
+
+def _queued(candidate: Candidate, message: MessageEvidence, *, holder_is_alive: bool) -> Decision:
+    policy = candidate.policy
+    evidence: dict[str, Any] = {"message": {"state": message.state}}
+    if message.holder is not None:
+        evidence["message"]["holder"] = message.holder
+        evidence["message"]["holder_is_alive"] = holder_is_alive
+    if candidate.is_past_wait:
+        return _passed(
+            candidate, Action.CLOSE, evidence, Reason.QUEUE_WAIT_EXCEEDED, policy.max_queue_wait
+        )
+    match message.state:
+        case MessageState.GONE if _may_be_on_its_way(candidate):
+            return Decision(candidate, Action.LEAVE, evidence)
+        case MessageState.GONE:
+            resend = policy.on_message_lost is OnLoss.REDISPATCH
+            action = Action.REDISPATCH if resend else Action.CLOSE
+            return Decision(candidate, action, evidence, Reason.MESSAGE_LOST)
+        case MessageState.DEAD_LETTERED:
+            return Decision(candidate, Action.CLOSE, evidence, Reason.MESSAGE_DEAD_LETTERED)
+        case MessageState.HELD if not holder_is_alive:
+            return Decision(candidate, Action.RELEASE, evidence)
+    if candidate.is_past_stale:
+        return _silent_for_too_long(candidate, message.state, evidence)
+    return Decision(candidate, Action.LEAVE, evidence)
+
+
+def _may_be_on_its_way(candidate: Candidate) -> bool:
+    # Sending again is fenced and does no harm; failing a run whose send is slow does.
+    fails = candidate.policy.on_message_lost is OnLoss.FAIL
+    return fails and candidate.sent_age_s < SENDING_TAKES_AT_MOST_S
+
+
+def _silent_for_too_long(
+    candidate: Candidate, state: MessageState, evidence: dict[str, Any]
+) -> Decision:
+    threshold_s = candidate.policy.queued_stale_after
+    match state:
+        case MessageState.READY:
+            return Decision(candidate, Action.PUT_OFF, evidence)
+        case MessageState.HELD:
+            return _passed(
+                candidate, Action.REDISPATCH, evidence, Reason.MESSAGE_STRANDED, threshold_s
+            )
+        case MessageState.UNKNOWN:
+            return _passed(candidate, Action.CLOSE, evidence, Reason.STALE_QUEUED, threshold_s)
+    # The broker does not answer: what cannot be looked for is not called lost.
+    return Decision(candidate, Action.LEAVE, evidence)
+
+
+def _passed(
+    candidate: Candidate,
+    action: Action,
+    evidence: dict[str, Any],
+    reason: Reason,
+    threshold_s: float,
+) -> Decision:
+    return Decision(candidate, action, evidence, reason, threshold_s=threshold_s)

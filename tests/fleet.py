@@ -1,0 +1,57 @@
+"""The application of the process tests: actors that note what they do in a journal of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import dramatiq
+
+import lastword_middleware
+from lastword import current_run
+from lastword.config import load_config
+from lastword_middleware.broker import worker_broker
+
+JOURNAL = Path(os.environ.get("FLEET_JOURNAL", os.devnull))
+
+config = load_config()
+broker = worker_broker(config)
+application = lastword_middleware.install(broker, config=config)
+dramatiq.set_broker(broker)
+
+
+if os.environ.get("FLEET_HANGS"):
+    # A process that cannot come to its end.
+    broker.close = lambda: time.sleep(3600)  # type: ignore[method-assign]
+
+
+def note(word: str) -> None:
+    """One line, written at once and whole."""
+    run = current_run()
+    with JOURNAL.open("a") as journal:
+        journal.write(f"{word} {run.run_id} {run.attempt} {os.getpid()}\n")
+
+
+@dramatiq.actor(operation="fleet.work")
+def work(seconds: float = 0.0, until_file: str = "") -> None:
+    """Work for a while, or until a file appears."""
+    note("begin")
+    deadline = time.monotonic() + (30 if until_file else seconds)
+    while time.monotonic() < deadline and not (until_file and Path(until_file).exists()):
+        time.sleep(0.02)
+    note("end")
+
+
+@dramatiq.actor(operation="fleet.once")
+def once(until_file: str = "") -> None:
+    """Work that its policy never repeats."""
+    work.fn(until_file=until_file)
+
+
+@dramatiq.actor(operation="fleet.work", actor_name="kill_worker")
+def kill_worker() -> None:
+    """A job that takes its worker with it, each time."""
+    note("begin")
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,242 @@
+"""The command line as people and scripts meet it: one line on stderr, or what was asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from lastword.storage.ledger import Ledger
+from lastword.storage.opening import open_ledger
+from lastword.storage.schema import migrate
+from tests.processes import environment, lastword
+from tests.support import Scene
+
+PASSWORD = "s3cret-w0rd"
+
+#: Nothing listens there.
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str) -> dict[str, str]:
+    """A folder with a migrated SQLite ledger, and a Redis."""
+    ledger = open_ledger(f"sqlite:///{tmp_path / 'lastword.db'}")
+    migrate(ledger)
+    ledger.close()
+    return environment(data_dir=tmp_path, broker_url=redis_url)
+
+
+def complaint(code: int, *arguments: str, env: dict[str, str], cwd: Path | None = None) -> str:
+    """What a command that must fail says: one line on stderr, nothing on stdout."""
+    done = lastword(*arguments, env=env, cwd=cwd)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("lastword: ")
+    assert PASSWORD not in line
+    return line
+
+
+def said(*arguments: str, env: dict[str, str]) -> str:
+    done = lastword(*arguments, env=env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def value(*arguments: str, env: dict[str, str]) -> Any:
+    """The one JSON value that a command prints."""
+    return json.loads(said(*arguments, "--json", env=env))
+
+
+def rows(settings: dict[str, str], table: str = "lastword_run") -> int:
+    ledger = open_ledger(f"sqlite:///{settings['LASTWORD_DATA_DIR']}/lastword.db")
+    with ledger.session():
+        [row] = ledger.execute(f"SELECT COUNT(*) AS n FROM {table}")
+    ledger.close()
+    return int(row["n"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "words"),
+    [
+        ("colour", "red", ["LASTWORD_COLOUR: unknown key; expected one of data_dir"]),
+        ("lease_ttl", "soon", ["LASTWORD_LEASE_TTL is 'soon'", "a number of seconds above 0"]),
+        ("lease_ttl", "1", ["lease_ttl (1) is below 3 x heartbeat_interval (2)"]),
+        ("database_url", f"mysql://app:{PASSWORD}@db/app", ["(hidden)", "sqlite://", "postgresql"]),
+        ("broker_url", f"redis://:{PASSWORD}@redis:port", ["(hidden)", "redis://", "amqp://"]),
+        ("config", "/nowhere/lastword.toml", ["/nowhere/lastword.toml cannot be read", "set LAST"]),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(setting: str, text: str, words: list[str]) -> None:
+    line = complaint(2, "runs", "list", env=environment(**{setting: text}))
+    assert [word for word in words if word not in line] == []
+
+
+@pytest.mark.parametrize("arguments", [("migrate",), ("runs", "list"), ("check",)])
+def test_a_postgresql_that_does_not_answer_is_one_line(arguments: tuple[str, ...]) -> None:
+    env = environment(database_url=f"postgresql://app:{PASSWORD}@{NOWHERE}/app")
+    line = complaint(1, *arguments, env=env)
+    assert f"postgresql://app@{NOWHERE}/app does not answer" in line
+    assert "check that the database runs and that LASTWORD_DATABASE_URL is right" in line
+
+
+@pytest.mark.parametrize("command", ["worker", "scheduler"])
+def test_a_redis_that_does_not_answer_is_one_line(settings: dict[str, str], command: str) -> None:
+    env = {**settings, "LASTWORD_BROKER_URL": f"redis://app:{PASSWORD}@{NOWHERE}/0"}
+    line = complaint(1, command, env=env)
+    assert f"the broker at redis://app@{NOWHERE}/0 does not answer" in line
+    assert "LASTWORD_BROKER_URL" in line
+
+
+def test_check_says_what_is_well_and_fails_at_what_is_not(settings: dict[str, str]) -> None:
+    assert "broker: unix://" in said("check", env=settings)
+    done = lastword("check", env={**settings, "LASTWORD_BROKER_URL": f"redis://{NOWHERE}"})
+    assert done.returncode == 1
+    assert "is reachable and current" in done.stdout
+    [line] = done.stderr.splitlines()
+    assert "does not answer" in line
+
+
+def test_an_embedded_broker_without_an_owner_is_one_line(settings: dict[str, str]) -> None:
+    env = {**settings, "LASTWORD_BROKER_URL": "embedded"}
+    assert "run `lastword up` there first" in complaint(1, "scheduler", env=env)
+
+
+@pytest.mark.parametrize(
+    "command", [("runs", "list"), ("workers", "list"), ("start", "x"), ("worker",)]
+)
+def test_a_missing_schema_is_one_line(database_url: str, command: tuple[str, ...]) -> None:
+    line = complaint(1, *command, env=environment(database_url=database_url))
+    assert "lacks" in line
+    assert line.endswith("run `lastword migrate`")
+
+
+@pytest.mark.parametrize("command", [("runs", "list"), ("migrate",), ("scheduler",)])
+def test_a_newer_schema_is_one_line(
+    ledger: Ledger, database_url: str, command: tuple[str, ...]
+) -> None:
+    with ledger.transaction():
+        ledger.execute(
+            "INSERT INTO lastword_schema_migration (name, applied) "
+            "VALUES ('9999_future', '2030-01-01 00:00:00')"
+        )
+    line = complaint(1, *command, env=environment(database_url=database_url))
+    assert "9999_future" in line
+    assert "upgrade Lastword" in line
+
+
+def test_a_folder_that_is_not_there_or_none_at_all_is_one_line(tmp_path: Path) -> None:
+    assert "does not exist" in complaint(
+        1, "runs", "list", env=environment(data_dir=tmp_path / "x")
+    )
+    (tmp_path / "file").touch()
+    env = environment(data_dir=tmp_path / "file" / "x")
+    assert "Not a directory" in complaint(1, "migrate", env=env)
+    assert "Not a directory" in complaint(1, "up", env=env)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("--nonsense",),
+        ("runs", "list", "--status", "asleep"),
+        ("runs", "show"),
+        ("start",),
+        ("up", "--workers", "0"),
+    ],
+)
+def test_wrong_words_are_one_line_that_names_the_help(arguments: tuple[str, ...]) -> None:
+    assert "--help`." in complaint(2, *arguments, env=environment())
+
+
+def test_migrating_twice_changes_nothing_the_second_time(database_url: str) -> None:
+    env = environment(database_url=database_url)
+    first, second = said("migrate", env=env), said("migrate", env=env)
+    assert "applied lastword/0001_ledger" in first
+    assert [line for line in second.splitlines() if not line.endswith("is current")] == []
+
+
+def test_runs_are_listed_shown_and_cancelled_as_one_json_value(
+    ledger: Ledger, database_url: str
+) -> None:
+    env = environment(database_url=database_url)
+    assert value("runs", "list", env=env) == []
+    scene = Scene(ledger)
+    claimed, queued = scene.accept(), scene.accept()
+    scene.claim(claimed, scene.worker())
+    assert [run["id"] for run in value("runs", "list", env=env)] == [queued, claimed]
+    assert [run["id"] for run in value("runs", "list", "--status", "running", env=env)] == [claimed]
+    assert value("runs", "show", claimed, env=env)["attempts"][0]["number"] == 1
+    assert value("runs", "cancel", queued, env=env) == {"run_id": queued, "result": "cancelled"}
+    assert scene.row(queued)["outcome"] == "cancelled"
+    again = complaint(1, "runs", "cancel", queued, env=env)
+    assert "is completed/cancelled; expected a run that is still queued" in again
+    assert "expected a run that is still queued" in complaint(1, "runs", "cancel", claimed, env=env)
+    [worker] = value("workers", "list", env=env)
+    assert (worker["lease"], worker["pid"]) == ("live", 1)
+
+
+def test_a_run_that_is_not_there_is_one_line(settings: dict[str, str]) -> None:
+    for verb in ("show", "cancel"):
+        assert "no run 'nope'; see" in complaint(1, "runs", verb, "nope", env=settings)
+
+
+def test_people_get_tables(settings: dict[str, str]) -> None:
+    assert said("runs", "list", env=settings) == "no run fits\n"
+    assert said("workers", "list", env=settings) == "no worker yet\n"
+    assert said("tenants", "list", env=settings) == "no tenant yet\n"
+    assert "Policy sync" in said("operations", "list", env=settings)
+
+
+def test_operations_are_listed_with_their_derived_policy() -> None:
+    listed = {row["operation"]: row for row in value("operations", "list", env=environment())}
+    assert {"inventory_sync", "policy.sync"} <= set(listed)
+    assert listed["policy.sync"]["on_worker_lost"] == "redispatch"
+    assert listed["policy.sync"]["direct_bridge"] is True
+
+
+def test_tenants_are_added_once_and_listed_whatever_their_names(settings: dict[str, str]) -> None:
+    for tenant in ("contoso", "[/x]"):
+        assert said("tenants", "add", tenant, env=settings) == f"added tenant {tenant}\n"
+    assert "'contoso' exists already" in complaint(1, "tenants", "add", "contoso", env=settings)
+    listed = value("tenants", "list", env=settings)
+    assert [tenant["tenant_id"] for tenant in listed] == ["[/x]", "contoso"]
+    assert "[/x]" in said("tenants", "list", env=settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("policy.snyc",), "'policy.snyc' has no policy; expected one of inventory_sync"),
+        (("policy.sync", "--tenant", "nope"), "no tenant 'nope'; see `lastword tenants list`"),
+        (("policy.sync", "--input", "colour=1"), "do not fit operation 'policy.sync'"),
+        (("policy.sync", "--input", "types=NaN"), "input 'types' of type float has no JSON form"),
+        (("policy.sync", "--input", "types"), "input 'types'; expected KEY=VALUE"),
+        (("policy.sync", "--input", "=x"), "input '=x'; expected KEY=VALUE"),
+    ],
+)
+def test_a_start_that_cannot_be_is_one_line_and_writes_nothing(
+    settings: dict[str, str], arguments: tuple[str, ...], words: str
+) -> None:
+    assert words in complaint(2, "start", *arguments, env=settings)
+    assert (rows(settings), rows(settings, "lastword_event")) == (0, 0)
+    with redis.Redis.from_url(settings["LASTWORD_BROKER_URL"]) as client:
+        assert client.keys("*") == []
+
+
+def test_a_start_is_accepted_once_and_then_found_again(settings: dict[str, str]) -> None:
+    said("tenants", "add", "contoso", env=settings)
+    words = ("start", "policy.sync", "--tenant", "contoso", "--input", 'types=["a"]')
+    first, second = value(*words, env=settings), value(*words, env=settings)
+    assert (first["result"], second["result"]) == ("accepted", "deduped")
+    assert first["run_id"] == second["run_id"]
+    assert first["url"].endswith(first["run_id"])
+    other = said("start", "policy.sync", "--tenant", "contoso", env=settings)
+    assert other.startswith("accepted ")
+    assert rows(settings) == 2
+    with redis.Redis.from_url(settings["LASTWORD_BROKER_URL"]) as client:
+        assert client.llen("dramatiq:default") == 2

@@ -1,0 +1,270 @@
+"""Real worker and scheduler processes with real signals, on both databases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+from dramatiq import Message
+
+from lastword.config import load_config
+from lastword.identity import RunId
+from lastword.reading.workers import list_workers
+from lastword.starting import Application, start_in
+from lastword.storage.ledger import Ledger, Row
+from lastword.supervisor import Supervisor
+from lastword_middleware.broker import worker_broker
+from lastword_middleware.installing import install
+from tests.integration.conftest import tracker_of
+from tests.processes import LASTWORD, alive
+from tests.support import FLEET_OPERATIONS, Scene, until
+
+#: Quick, in the proportions of the defaults.
+HEARTBEAT_S, LEASE_S, SWEEP_S, GRACE_S = 0.3, 1.2, 0.3, 0.6
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Processes under a supervisor, and a producer beside them."""
+
+    supervisor: Supervisor
+    application: Application
+    scene: Scene
+    folder: Path
+    redis_url: str
+
+    def start(self, actor: str, *, delay_ms: int | None = None, **inputs: object) -> RunId:
+        """Send a message the plain way; its run."""
+        message: Message[None] = Message("default", actor, (), dict(inputs), {})
+        broker = self.application.dispatcher._broker  # type: ignore[attr-defined]
+        broker.enqueue(message, delay=delay_ms)
+        return RunId(message.message_id)
+
+    def worker(self, name: str = "worker-1", *arguments: str) -> None:
+        self.supervisor.run(name, "worker", "tests.fleet", "--threads", "2", *arguments)
+
+    def journal(self, word: str = "") -> list[list[str]]:
+        file = self.folder / "journal"
+        lines = file.read_text().splitlines() if file.exists() else []
+        return [line.split() for line in lines if line.startswith(word)]
+
+    def running(self, run_id: RunId, *, attempt: int = 1) -> Row:
+        """Wait until a run is in the middle of an attempt; its worker's row."""
+        until(lambda: ["begin", run_id, str(attempt)] in [line[:3] for line in self.journal()])
+        worker_id = self.scene.row(run_id)["worker_id"]
+        return next(row for row in list_workers(self.scene.ledger) if row["id"] == worker_id)
+
+
+@pytest.fixture
+def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Fleet]:
+    file = tmp_path / "lastword.toml"
+    file.write_text(FLEET_OPERATIONS)
+    environment = {
+        "LASTWORD_CONFIG": str(file),
+        "LASTWORD_DATA_DIR": str(tmp_path),
+        "LASTWORD_DATABASE_URL": database_url,
+        "LASTWORD_BROKER_URL": redis_url,
+        "LASTWORD_HEARTBEAT_INTERVAL": str(HEARTBEAT_S),
+        "LASTWORD_LEASE_TTL": str(LEASE_S),
+        "LASTWORD_SWEEP_INTERVAL": str(SWEEP_S),
+        "LASTWORD_MESSAGE_GRACE": str(GRACE_S),
+        "LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "10",
+        "LASTWORD_STOP_WAIT": "15",
+        "FLEET_JOURNAL": str(tmp_path / "journal"),
+    }
+    config = load_config(environment)
+    broker = worker_broker(config)
+    application = install(broker, config=config)
+    declare(broker)
+    with Supervisor(environment, tmp_path / "logs") as supervisor:
+        yield Fleet(supervisor, application, Scene(ledger), tmp_path, redis_url)
+    application.ledger.close()
+    tracker_of(broker).ledger.close()
+    broker.client.close()  # type: ignore[attr-defined]
+
+
+def declare(broker: object) -> None:
+    """The producer's side of the actors: names and operations, no code."""
+    import dramatiq
+
+    for name, operation in (
+        ("work", "fleet.work"),
+        ("once", "fleet.once"),
+        ("kill_worker", "fleet.work"),
+    ):
+        dramatiq.actor(lambda **inputs: None, actor_name=name, operation=operation, broker=broker)  # type: ignore[call-overload]
+
+
+def test_a_run_whose_worker_is_killed_is_done_by_another(fleet: Fleet) -> None:
+    fleet.supervisor.run("scheduler", "scheduler")
+    fleet.worker("worker-1")
+    fleet.worker("worker-2")
+    go_on = fleet.folder / "go-on"
+    run_id = fleet.start("work", until_file=str(go_on))
+    os.kill(fleet.running(run_id)["pid"], signal.SIGKILL)
+    fleet.running(run_id, attempt=2)
+    go_on.touch()
+    row = fleet.scene.completed(run_id)
+    assert (row["outcome"], row["attempt"], row["lost_deliveries"]) == ("succeeded", 2, 1)
+    assert fleet.scene.kinds(run_id) == [
+        "accepted",
+        "claimed",
+        "redispatched",
+        "claimed",
+        "completed",
+    ]
+    assert [line[0] for line in fleet.journal()] == ["begin", "begin", "end"]
+
+
+def test_a_run_that_may_not_be_repeated_is_failed_when_its_worker_is_killed(fleet: Fleet) -> None:
+    fleet.supervisor.run("scheduler", "scheduler")
+    fleet.worker()
+    run_id = fleet.start("once", until_file=str(fleet.folder / "never"))
+    os.kill(fleet.running(run_id)["pid"], signal.SIGKILL)
+    row = fleet.scene.completed(run_id)
+    assert (row["outcome"], row["reason"], row["closed_by"]) == ("failed", "worker_lost", "generic")
+    assert len(fleet.journal("begin")) == 1
+
+
+def test_a_job_that_kills_its_worker_is_delivered_three_times_and_no_more(fleet: Fleet) -> None:
+    fleet.supervisor.run("scheduler", "scheduler")
+    fleet.worker()
+    run_id = fleet.start("kill_worker")
+    row = until(
+        lambda: row if (row := fleet.scene.row(run_id))["status"] == "completed" else None,
+        within_s=45,
+    )
+    assert (row["outcome"], row["reason"], row["attempt"]) == ("failed", "too_many_deliveries", 3)
+    assert len(fleet.journal("begin")) == 3
+
+
+def test_an_emptied_broker_loses_no_run_and_repeats_none(fleet: Fleet) -> None:
+    runs = [fleet.start("work") for _ in range(100)]
+    with redis.Redis.from_url(fleet.redis_url) as client:
+        client.flushall()
+    fleet.supervisor.run("scheduler", "scheduler")
+    fleet.worker()
+    for run_id in runs:
+        assert fleet.scene.completed(run_id)["outcome"] == "succeeded"
+    begun = [line[1] for line in fleet.journal("begin")]
+    assert sorted(begun) == sorted(runs)
+
+
+def test_a_paused_worker_that_comes_back_overwrites_nothing(fleet: Fleet) -> None:
+    fleet.supervisor.run("scheduler", "scheduler")
+    fleet.worker("worker-1")
+    go_on = fleet.folder / "go-on"
+    run_id = fleet.start("work", until_file=str(go_on))
+    paused = fleet.running(run_id)["pid"]
+    os.kill(paused, signal.SIGSTOP)
+    try:
+        fleet.worker("worker-2")
+        fleet.running(run_id, attempt=2)
+        go_on.touch()
+        row = fleet.scene.completed(run_id)
+    finally:
+        os.kill(paused, signal.SIGCONT)
+    until(lambda: "late_result" in fleet.scene.kinds(run_id))
+    assert fleet.scene.row(run_id) == row
+    assert fleet.scene.kinds(run_id).count("completed") == 1
+
+
+def test_a_worker_that_is_told_to_stop_finishes_its_run_first(fleet: Fleet) -> None:
+    environment = {**os.environ, **fleet.supervisor.environment}
+    go_on = fleet.folder / "go-on"
+    with subprocess.Popen(
+        [*LASTWORD, "worker", "tests.fleet", "--threads", "2"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as worker:
+        run_id = fleet.start("work", until_file=str(go_on))
+        pid = fleet.running(run_id)["pid"]
+        worker.send_signal(signal.SIGTERM)
+        go_on.touch()
+        assert worker.wait(20) == 0
+    assert not alive(pid)
+    row = fleet.scene.row(run_id)
+    assert (row["outcome"], row["attempt"]) == ("succeeded", 1)
+    [stopped] = list_workers(fleet.scene.ledger)
+    assert stopped["ending"] == "stopped"
+
+
+def test_a_scheduler_that_is_killed_is_replaced_and_heals_what_it_missed(fleet: Fleet) -> None:
+    fleet.supervisor.run("scheduler", "scheduler")
+    os.kill(fleet.supervisor.pids()["scheduler"], signal.SIGKILL)
+    run_id = fleet.start("work")
+    with redis.Redis.from_url(fleet.redis_url) as client:
+        client.flushall()
+    fleet.worker()
+    assert fleet.scene.completed(run_id)["outcome"] == "succeeded"
+
+
+def test_a_worker_whose_consumer_died_in_a_failover_ends_and_its_successor_goes_on(
+    fleet: Fleet,
+) -> None:
+    fleet.supervisor.run("scheduler", "scheduler")
+    fleet.worker()
+    [first] = until(lambda: list_workers(fleet.scene.ledger))
+    run_id = fleet.start("work", delay_ms=2500)
+    with redis.Redis.from_url(fleet.redis_url) as client:
+        hold = f"dramatiq:__acks__.{first['broker_id']}.default.DQ"
+        until(lambda: client.scard(hold))
+        # As for the seconds of a failover: Redis is there, and read-only.
+        client.replicaof("127.0.0.1", "1")
+        try:
+            until(lambda: not alive(first["pid"]), what="the unfit worker to end")
+        finally:
+            client.replicaof("NO", "ONE")
+    row = fleet.scene.completed(run_id)
+    assert (row["outcome"], row["attempt"]) == ("succeeded", 1)
+    assert "worker_unfit" in (fleet.folder / "logs" / "worker-1.log").read_text()
+
+
+@pytest.mark.parametrize("hangs", ["", "yes"], ids=["stops", "hangs"])
+def test_a_worker_whose_master_was_killed_does_not_live_on_alone(fleet: Fleet, hangs: str) -> None:
+    quick = {"LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "1", "FLEET_HANGS": hangs}
+    environment = {**os.environ, **fleet.supervisor.environment, **quick}
+    output = fleet.folder / "worker.log"
+    with output.open("w") as log:
+        master = subprocess.Popen(
+            [*LASTWORD, "worker", "tests.fleet"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+        )
+    # Up to then the two wait for each other, and neither outlives the other's death in peace.
+    until(lambda: "is booting up" in output.read_text(), what="the master to be done booting")
+    [worker] = until(lambda: list_workers(fleet.scene.ledger))
+    master.kill()
+    master.wait()
+    until(lambda: not alive(worker["pid"]), what="the orphan to end")
+    assert [row["ending"] for row in list_workers(fleet.scene.ledger)] == ["stopped"]
+
+
+def test_a_start_is_accepted_once_and_done(fleet: Fleet) -> None:
+    go_on = str(fleet.folder / "go-on")
+
+    def start() -> tuple[str, str]:
+        started = start_in(
+            fleet.application,
+            "fleet.once",
+            inputs={"until_file": go_on},
+            tenant=None,
+            initiator="Ada",
+        )
+        return started.result, started.run_id
+
+    first, second = start(), start()
+    assert [first[0], second[0]] == ["accepted", "deduped"]
+    assert first[1] == second[1]
+    Path(go_on).touch()
+    fleet.worker()
+    row = fleet.scene.completed(first[1])
+    assert (row["outcome"], row["initiator_name"]) == ("succeeded", "Ada")

@@ -1,0 +1,77 @@
+"""Starting the `lastword` command in tests, and looking at what processes are there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+LASTWORD = (sys.executable, "-m", "lastword.cli")
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """This process's environment with these LASTWORD_ variables and no others."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("LASTWORD_")}
+    named = {f"LASTWORD_{key.upper()}": str(value) for key, value in settings.items()}
+    return {**kept, **named}
+
+
+def lastword(
+    *arguments: str, env: Mapping[str, str], cwd: Path | None = None, within_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [*LASTWORD, *arguments],
+        env=dict(env),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+    )
+
+
+def spawn(
+    *arguments: str, env: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.Popen[str]:
+    """Start a command whose output is read line by line."""
+    return subprocess.Popen(
+        [*LASTWORD, *arguments],
+        env={**env, "PYTHONUNBUFFERED": "1"},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def processes_of(mark: str) -> dict[int, str]:
+    """Processes, by id, whose environment, command or working folder has `mark` in it.
+
+    A server that rewrites its title may lose its environment; its command or folder still tell.
+    """
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            command = (folder / "cmdline").read_bytes()
+            traces = (
+                command + (folder / "environ").read_bytes() + bytes((folder / "cwd").readlink())
+            )
+        except OSError:
+            continue
+        if mark.encode() in traces and alive(int(folder.name)):
+            found[int(folder.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+    return found

@@ -1,0 +1,89 @@
+"""A local Graph for the tests: served for real, asked for real, harmed through its laboratory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from lastword_jobs.graph.client import GraphClient, Traffic
+from lastword_jobs.graph.tokens import Credentials, TokenCache
+from lastword_jobs.graph_server.app import GraphServer, create_app
+from lastword_jobs.graph_server.faults import Laboratory
+from lastword_jobs.graph_server.seeding import Size, seed_tenant
+from lastword_jobs.graph_server.serving import served
+from lastword_jobs.graph_server.tokens import TokenIssuer
+
+TENANT, CLIENT_ID, SECRET, RUN_ID = "contoso", "app-1", "a-secret-nobody-may-see", "run-1"
+
+#: Times of a fault that never ends.
+FOR_EVER = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A running local Graph with one tenant.
+
+    Attributes:
+        url: its base URL.
+        graph: what it holds, to change under its clients.
+        http: a client to ask it with.
+        waits: the seconds its clients would have waited.
+    """
+
+    url: str
+    graph: GraphServer
+    http: httpx.Client
+    waits: list[float] = field(default_factory=list)
+
+    def start_afresh(self) -> None:
+        """Forget every fault, request, token and change of an earlier test."""
+        self.graph.tenants = {TENANT: seed_tenant(TENANT, Size.M)}
+        self.graph.tokens = TokenIssuer(CLIENT_ID, SECRET)
+        self.graph.laboratory = Laboratory()
+        self.waits.clear()
+
+    def fault(self, **rule: Any) -> None:
+        answer = self.http.post(f"{self.url}/_lab/faults", json=rule)
+        assert answer.status_code == 200, answer.text
+
+    def journal(self, ending: str = "") -> list[dict[str, Any]]:
+        """The requests so far whose path ends like this."""
+        entries: list[dict[str, Any]] = self.http.get(f"{self.url}/_lab/journal").json()
+        return [entry for entry in entries if entry["path"].endswith(ending)]
+
+    def ask_token(self, tenant: str = TENANT, **changes: str) -> httpx.Response:
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": CLIENT_ID,
+            "client_secret": SECRET,
+            "scope": f"{self.url}/.default",
+            **changes,
+        }
+        return self.http.post(f"{self.url}/{tenant}/oauth2/v2.0/token", data=form)
+
+    def ask(self, path: str, token: str | None = None) -> httpx.Response:
+        """GET a path with this token, or a fresh one."""
+        token = self.ask_token().json()["access_token"] if token is None else token
+        url = path if path.startswith("http") else f"{self.url}/{path}"
+        return self.http.get(url, headers={"Authorization": f"Bearer {token}"})
+
+    def client(self, *, secret: str = SECRET, run_id: str = RUN_ID) -> GraphClient:
+        """The adapter, with a token cache of its own; it notes its waits instead of waiting."""
+        tokens = TokenCache(self.http, self.url, self.url, Credentials(CLIENT_ID, secret))
+        return GraphClient(
+            self.http, self.url, tokens, TENANT, run_id, Traffic(), sleep=self.waits.append
+        )
+
+
+@contextmanager
+def running_provider() -> Iterator[Provider]:
+    """Serve a tenant with 150 policies on loopback."""
+    app = create_app([], TokenIssuer(CLIENT_ID, SECRET))
+    with served(app) as url, httpx.Client(timeout=10, trust_env=False) as http:
+        provider = Provider(url, app.state.graph, http)
+        provider.start_afresh()
+        yield provider
