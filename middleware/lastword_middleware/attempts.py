@@ -1,4 +1,4 @@
-"""Tracks attempts: claims a run before its actor starts, records its end when the actor is done.
+"""Tracks attempts: begins a run before its actor starts, records its end when the actor is done.
 
 Stands directly before Dramatiq's Retries, so that its after-hook runs once Retries has decided, and
 before any follow-up message of a pipeline or callback is sent.
@@ -14,16 +14,19 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware
 
 from lastword.current import CurrentRun, enter_run, leave_run
-from lastword.service.values import Claim, Refusal
-from lastword_middleware.claims import Claims
-from lastword_middleware.covered import operation_of
+from lastword.service.values import Beginning, Claim, Refusal
+from lastword_middleware.claims import Claims, claim_of
+from lastword_middleware.covered import operation_of, time_limit_s
 from lastword_middleware.ends import Ends
 from lastword_middleware.errors import ClaimFailed, DeliveryRefused
-from lastword_middleware.tracker import OpenAttempt, Tracker
+from lastword_middleware.options import dispatch_of
+from lastword_middleware.tracker import Tracker
+from lastword_middleware.working import OpenAttempt
+from lastword_middleware.writing import Began
 
 
 class TrackAttempts(Middleware):
-    """One claim before the actor, one recorded end after it; nothing runs untracked.
+    """One start before the actor, one recorded end after it; nothing runs untracked.
 
     Args:
         tracker: the state shared with `TrackMessages`.
@@ -35,26 +38,21 @@ class TrackAttempts(Middleware):
         self._ends = Ends(tracker)
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
-        """Claim the run, or skip a delivery that may not start it.
+        """Begin the run, or skip a delivery that may not start it.
 
         Raises:
             DeliveryRefused: the delivery means nothing any more, or must wait.
             ClaimFailed: the delivery could not be judged; the actor does not run.
         """
-        operation = operation_of(broker, message.actor_name)
-        if operation is None:
+        if operation_of(broker, message.actor_name) is None:
             return
-        if not self.tracker.reserve(message.message_id):
-            self._claims.refuse(message, Refusal.RUNNING)
         try:
-            self._open(message, self._claims.claim(message, operation))
+            self._begin(broker, message)
         except DeliveryRefused:
             raise
         except Exception as error:
             # Dramatiq would swallow it and run the actor untracked.
             raise ClaimFailed.because(error) from error
-        finally:
-            self.tracker.end_claim(message.message_id)
 
     def after_process_message(
         self,
@@ -65,13 +63,15 @@ class TrackAttempts(Middleware):
         exception: BaseException | None = None,
     ) -> None:
         """Record how the attempt ended. A second call of Dramatiq finds it settled."""
-        attempt = self.tracker.attempt_of(message)
-        if attempt is None:
+        attempt = self.tracker.work.attempt_of(message)
+        if attempt is None or self.tracker.work.is_deferred(message):
             return
         leave_run()
         try:
             if exception is None:
                 self._ends.returned(broker, attempt, result)
+            elif attempt.is_cancelled:
+                self._ends.cancelled(attempt, exception)
             elif message.failed:
                 self._ends.failed(broker, attempt, exception)
             else:
@@ -81,17 +81,39 @@ class TrackAttempts(Middleware):
             # vouches for it.
             logging.getLogger("lastword").exception("the end of run %s", attempt.run.run_id)
             self._ends.barely(attempt, exception)
-        self.tracker.settle(attempt)
+        self.tracker.work.here.attempt = None
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
-        """A middleware behind this one skipped a delivery whose run was claimed already."""
-        attempt = self.tracker.attempt_of(message)
+        """A middleware behind this one skipped a delivery whose run was begun already."""
+        attempt = self.tracker.work.attempt_of(message)
         if attempt is not None:
             leave_run()
             self._ends.rejected(attempt)
-            self.tracker.settle(attempt)
 
-    def _open(self, message: MessageProxy, claim: Claim) -> None:
+    def _begin(self, broker: Broker, message: MessageProxy) -> None:
+        # The ledger cannot tell two threads of one worker apart: a claim it sees twice may be one
+        # whose answer was lost.
+        if not self.tracker.work.reserve(message.message_id, self.tracker.worker_id):
+            self._claims.refuse(message, Refusal.RUNNING)
+        try:
+            held = self._claims.hold(broker, message)
+            if held is not None and self._claims.may_begin(held):
+                attempt = self._open(broker, message, claim_of(held.reservation))
+                self._put_beginning(attempt, message)
+            else:
+                self._open(broker, message, self._claims.claim(message))
+        finally:
+            self.tracker.work.end_claim(message.message_id)
+
+    def _put_beginning(self, attempt: OpenAttempt, message: MessageProxy) -> None:
+        run, writer = attempt.run, self.tracker.writer
+        dispatch = dispatch_of(message.options)
+        assert writer is not None
+        assert dispatch is not None, "what is held carries its dispatch"
+        beginning = Beginning(run.run_id, dispatch, run.attempt, attempt.worker_id)
+        writer.put(Began(beginning, attempt.began))
+
+    def _open(self, broker: Broker, message: MessageProxy, claim: Claim) -> OpenAttempt:
         worker_id = claim.worker_id
         assert worker_id is not None, "a claim that was granted names its worker"
         run = CurrentRun(
@@ -101,13 +123,15 @@ class TrackAttempts(Middleware):
             tenant_id=claim.tenant_id,
             workspace_id=claim.workspace_id,
         )
-        run.remember(**json.loads(claim.context))
+        if claim.context != "{}":
+            run.remember(**json.loads(claim.context))
         enter_run(run)
-        self.tracker.open(
-            OpenAttempt(
-                run=run,
-                worker_id=worker_id,
-                message=message,
-                retries=message.options.get("retries", 0),
-            )
+        attempt = OpenAttempt(
+            run=run,
+            worker_id=worker_id,
+            message=message,
+            retries=message.options.get("retries", 0),
+            limit_s=time_limit_s(broker, message),
         )
+        self.tracker.work.open(attempt)
+        return attempt

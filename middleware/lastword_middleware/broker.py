@@ -26,6 +26,8 @@ from lastword.config import EMBEDDED, Config, redacted
 from lastword.embedded import resolve_broker_url
 from lastword.errors import BrokerUnavailable, ConfigError, LastwordError
 from lastword_middleware.attempts import TrackAttempts
+from lastword_middleware.consuming import track_consumers
+from lastword_middleware.interrupting import InterruptAttempts
 from lastword_middleware.messages import TrackMessages
 from lastword_middleware.tracker import Tracker
 
@@ -176,8 +178,9 @@ def arrange(broker: Broker, tracker: Tracker) -> None:
 
     `TrackMessages` first: it sees every skip. `TrackAttempts` directly before `Retries`: its
     after-hook runs once Retries has decided, and before follow-ups are sent.
-    `ShutdownNotifications` and `TimeLimit` last: they are armed last and disarmed first, so that no
-    interrupt hits the ledger's work or ends a worker thread with its message acknowledged.
+    `ShutdownNotifications`, `TimeLimit` and `InterruptAttempts` last: they are armed last and
+    disarmed first, so that no interrupt hits the ledger's work or ends a worker thread with its
+    message acknowledged.
 
     Raises:
         LastwordError: Lastword is installed already, or the broker has no `Retries`.
@@ -194,7 +197,9 @@ def arrange(broker: Broker, tracker: Tracker) -> None:
         broker.add_middleware(TimeLimit())
     broker.add_middleware(TrackMessages(tracker))
     broker.add_middleware(TrackAttempts(tracker))
+    broker.add_middleware(InterruptAttempts(tracker))
     broker.middleware[:] = _arranged(broker.middleware)
+    track_consumers(broker, tracker)
 
 
 def _arranged(middleware: Sequence[Middleware]) -> list[Middleware]:
@@ -202,7 +207,7 @@ def _arranged(middleware: Sequence[Middleware]) -> list[Middleware]:
     attempts = [item for item in middleware if isinstance(item, TrackAttempts)]
     interrupting = [
         item
-        for kind in (ShutdownNotifications, TimeLimit)
+        for kind in (ShutdownNotifications, TimeLimit, InterruptAttempts)
         for item in middleware
         if isinstance(item, kind)
     ]

@@ -1,25 +1,22 @@
-"""From a delivery to a claim: asks the ledger, and skips or holds what may not start."""
+"""From a held delivery to a claim that is recorded before the actor runs."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
-from dramatiq.broker import MessageProxy
+from dramatiq.broker import Broker, MessageProxy
 
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.logs import log_notice
-from lastword.service.values import Claim, Delivery, NewRun, Refusal
-from lastword_middleware.dispatch import encoded
+from lastword.service.values import Claim, Delivery, Refusal, Reservation
+from lastword_middleware.admission import FOREIGN, Admission
 from lastword_middleware.errors import DeliveryRefused
-from lastword_middleware.messages import canonical
-from lastword_middleware.options import DISPATCH, dispatch_of
+from lastword_middleware.options import dispatch_of
+from lastword_middleware.reservations import Held
 from lastword_middleware.tracker import Tracker
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +25,67 @@ class Claims:
 
     tracker: Tracker
 
-    def claim(self, message: MessageProxy, operation: str) -> Claim:
-        """The attempt that this delivery becomes.
+    def hold(self, broker: Broker, message: MessageProxy) -> Held | None:
+        """The reservation of a delivery: made when it was fetched, or now where no consumer did.
+
+        None if this worker had no live lease when it asked.
+
+        Raises:
+            DeliveryRefused: the delivery may not start its run.
+        """
+        held = self.tracker.reservations.take(message)
+        if held is not None:
+            return held
+        try:
+            refused = Admission(broker, self.tracker).admit([message])
+        except LedgerUnavailable:
+            self.keep(message)
+        for item in refused:
+            self.refuse(message, item.why)
+        return self.tracker.reservations.take(message)
+
+    def may_begin(self, held: Held) -> bool:
+        """Whether the start of this delivery may be recorded after the fact, with its end.
+
+        Not on probation, not with an old reservation, and not while the ledger or this worker's
+        lease is in doubt.
+        """
+        return (
+            held.is_fresh
+            and not held.reservation.probation
+            and held.reservation.worker_id == self.tracker.worker_id
+            and self.tracker.lease_is_live
+            and self.tracker.writer is not None
+            and self.tracker.writer.is_reaching
+        )
+
+    def claim(self, message: MessageProxy) -> Claim:
+        """The attempt that this delivery becomes, recorded.
 
         Raises:
             DeliveryRefused: it may not start its run; acknowledged if the ledger holds what it
                 means, kept by the broker if the worker stops before that is known.
         """
-        delivery = Delivery(RunId(message.message_id), self._dispatch(message, operation))
+        dispatch = dispatch_of(message.options)
+        assert dispatch is not None, "an unmarked message was marked when it was admitted"
+        delivery = Delivery(RunId(message.message_id), dispatch)
         while True:
-            claim = self._persist(message, lambda: self._ask(delivery), what="claim")
+            try:
+                claim = self.tracker.persist_or_stop(
+                    lambda: self._ask(delivery), what="claim", run_id=delivery.run_id
+                )
+            except LedgerUnavailable:
+                self.keep(message)
             if claim.refusal is None:
                 return claim
             if claim.refusal is not Refusal.LEASE_LOST:
                 self.refuse(message, claim.refusal)
             # Renewed by the heartbeat, or reborn under a new id; until then nothing may start.
             if self.tracker.stopping.wait(self.tracker.config.heartbeat_interval / 4):
-                self._hold(message)
+                self.keep(message)
 
     def refuse(self, message: MessageProxy, refusal: Refusal) -> NoReturn:
-        """Skip a delivery that means nothing any more.
+        """Skip a delivery that means nothing any more, or never did.
 
         Raises:
             DeliveryRefused: always.
@@ -59,10 +97,20 @@ class Claims:
             why=refusal,
             dispatch=dispatch_of(message.options),
         )
-        self.tracker.here.refused = message
-        if refusal is Refusal.UNKNOWN_RUN:
+        self.tracker.work.here.refused = message
+        if refusal in FOREIGN:
             message.fail()
         raise DeliveryRefused(f"{message.message_id}: {refusal}")
+
+    def keep(self, message: MessageProxy) -> NoReturn:
+        """Neither run a delivery nor acknowledge it: the broker gives it to another worker.
+
+        Raises:
+            DeliveryRefused: always.
+        """
+        self.tracker.work.here.refused = message
+        self.tracker.work.here.held = message
+        raise DeliveryRefused(f"{message.message_id}: the worker stops before it could start this")
 
     def _ask(self, delivery: Delivery) -> Claim:
         worker_id = self.tracker.worker_id
@@ -71,35 +119,16 @@ class Claims:
         [claim] = self.tracker.runs.claim([delivery], worker_id=worker_id)
         return claim
 
-    def _dispatch(self, message: MessageProxy, operation: str) -> int:
-        dispatch = dispatch_of(message.options)
-        if dispatch is not None:
-            return dispatch
-        # Sent by a process without Lastword: accepted here, on its delivery.
-        message.options[DISPATCH] = 1
-        run = NewRun(
-            run_id=RunId(message.message_id),
-            policy=self.tracker.config.policy(operation),
-            actor_name=message.actor_name,
-            payload=encoded(
-                canonical(message._message),
-                max_payload_bytes=self.tracker.config.max_payload_bytes,
-            ),
-            message_queue=message.queue_name,
-            message_ref=message.options.get("redis_message_id"),
-        )
-        self._persist(message, lambda: self.tracker.runs.accept([run]), what="accept")
-        return 1
 
-    def _persist(self, message: MessageProxy, write: Callable[[], T], *, what: str) -> T:
-        try:
-            run_id = RunId(message.message_id)
-            return self.tracker.persist_or_stop(write, what=what, run_id=run_id)
-        except LedgerUnavailable:
-            self._hold(message)
-
-    def _hold(self, message: MessageProxy) -> NoReturn:
-        # Neither run nor acknowledged: the broker gives it to another worker.
-        self.tracker.here.refused = message
-        self.tracker.here.held = message
-        raise DeliveryRefused(f"{message.message_id}: the worker stops before it could start this")
+def claim_of(reservation: Reservation) -> Claim:
+    """The claim that a reservation becomes when it is begun."""
+    return Claim(
+        run_id=reservation.run_id,
+        attempt=reservation.attempt,
+        operation=reservation.operation,
+        tenant_id=reservation.tenant_id,
+        workspace_id=reservation.workspace_id,
+        worker_id=reservation.worker_id,
+        context=reservation.context,
+        payload=reservation.payload,
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dramatiq import Actor
-from dramatiq.broker import Broker
+from dramatiq.broker import Broker, MessageProxy
 
 from lastword.config import Config
 from lastword.errors import LastwordError
@@ -26,6 +26,13 @@ def operation_of(broker: Broker, actor_name: str) -> str | None:
     """The operation that an actor of this broker names; None if it is not covered, or not here."""
     actor = broker.actors.get(actor_name)
     return actor.options.get("operation") if actor else None
+
+
+def time_limit_s(broker: Broker, message: MessageProxy) -> float:
+    """The time limit of a covered message, in seconds."""
+    actor = broker.get_actor(message.actor_name)
+    limit = message.options.get("time_limit") or actor.options.get("time_limit")
+    return float(limit) / 1000 if limit else float("inf")
 
 
 def cover(actor: Actor[Any, Any], config: Config) -> None:

@@ -1,10 +1,14 @@
-"""From the end of an attempt to the ledger: succeeded, failed, or a retry that Dramatiq lost."""
+"""From the end of an attempt to the ledger: succeeded, failed, cancelled, or a retry that was lost.
+
+What ended is put to the writer. The worker's thread goes on with other work at once, unless
+something is sent after the run: then its truth is durable first.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from dramatiq import Message
@@ -14,7 +18,7 @@ from lastword.errors import LastwordError
 from lastword.identity import RunId
 from lastword.logs import log_notice
 from lastword.reasons import Reason
-from lastword.service.values import AttemptEnd, NewRun, Recorded, Retry
+from lastword.service.values import AttemptEnd, NewRun, Retry
 from lastword.states import Outcome
 from lastword_middleware.covered import operation_of
 from lastword_middleware.dispatch import encoded
@@ -26,14 +30,24 @@ from lastword_middleware.failures import (
     final_reason,
 )
 from lastword_middleware.options import DISPATCH
-from lastword_middleware.tracker import OpenAttempt, Tracker
+from lastword_middleware.tracker import Tracker
+from lastword_middleware.working import OpenAttempt
+from lastword_middleware.writing import Ended
 
-_Verb = Callable[[list[AttemptEnd]], dict[RunId, Recorded]]
+#: Options of a message or an actor by which something is sent once the actor is done.
+_SEND_AFTERWARDS = (
+    "pipe_target",
+    "on_success",
+    "on_failure",
+    "group_completion_callbacks",
+    "group_completion_uuid",
+    "on_retry_exhausted",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Records ends for the worker that `tracker` is; holds them while the ledger is down."""
+    """Records ends for the worker that `tracker` is."""
 
     tracker: Tracker
 
@@ -43,15 +57,7 @@ class Ends:
         reason = Reason(attempt.run.failures[0]["code"]) if attempt.run.failures else None
         end = _end(attempt, attempt.run.outcome, reason)
         follow_up = self._follow_up(broker, attempt.message, result)
-
-        def finish(ends: list[AttemptEnd]) -> dict[RunId, Recorded]:
-            with self.tracker.ledger.transaction():
-                recorded = self.tracker.runs.finish(ends)
-                if follow_up and recorded.get(end.run_id) is Recorded.MOVED:
-                    self.tracker.runs.accept([follow_up])
-            return recorded
-
-        self._record(attempt, finish, end)
+        self._record(attempt, "finish", end, follow_up, waits=_sends_afterwards(broker, attempt))
 
     def failed(self, broker: Broker, attempt: OpenAttempt, exception: BaseException) -> None:
         """The queue gave the attempt up."""
@@ -59,13 +65,30 @@ class Ends:
         throws: Throws = message.options.get("throws") or broker.get_actor(
             message.actor_name
         ).options.get("throws")
-        self._fail(attempt, exception, final_reason(exception, throws))
+        waits = _sends_afterwards(broker, attempt)
+        self._fail(attempt, exception, final_reason(exception, throws), waits=waits)
+
+    def cancelled(self, attempt: OpenAttempt, exception: BaseException) -> None:
+        """The attempt was asked to stop, and did."""
+        end = _end(attempt, Outcome.CANCELLED, Reason.CANCELLED_BY_OPERATOR)
+        told = replace(end, diagnostics=diagnostics_of(exception))
+        self._record(attempt, "cancelled", told)
 
     def rejected(self, attempt: OpenAttempt) -> None:
-        """Another middleware skipped the delivery after its run was claimed."""
-        self._record(
-            attempt, self.tracker.runs.fail, _end(attempt, Outcome.FAILED, Reason.REJECTED)
+        """Another middleware skipped the delivery after its run was begun."""
+        self._record(attempt, "fail", _end(attempt, Outcome.FAILED, Reason.REJECTED))
+
+    def overdue(self, attempt: OpenAttempt) -> None:
+        """The attempt went on past its limit, whatever was raised in it: its run ends without it.
+
+        What it still reports is a late result.
+        """
+        end = _end(attempt, Outcome.FAILED, Reason.TIME_LIMIT_EXCEEDED)
+        told = replace(
+            end, diagnostics="the attempt did not stop when its time limit was raised in its thread"
         )
+        assert self.tracker.writer is not None
+        self.tracker.writer.put(Ended("fail", told, None, lambda written: None))
 
     def lost_retry(self, attempt: OpenAttempt, exception: BaseException) -> None:
         """Dramatiq swallowed what went wrong with a retry, and acknowledges the message.
@@ -85,34 +108,63 @@ class Ends:
             reason=cause_of(exception),
             diagnostics=diagnostics_of(exception),
         )
-        retried = self.tracker.persist(
+        self.tracker.require_written()
+        retried = self.tracker.persist_or_stop(
             lambda: self.tracker.runs.retry([retry]), what="retry", run_id=run.run_id
         )
         if run.run_id in retried:
             log_notice(logging.ERROR, "retry_lost", run=run.run_id, attempt=run.attempt)
+            self.tracker.count_swallowed("retry_lost")
+            self.tracker.work.settle(attempt)
+        elif attempt.is_cancelled:
+            self.cancelled(attempt, exception)
         else:
             self._fail(attempt, exception, cause_of(exception))
 
     def barely(self, attempt: OpenAttempt, exception: BaseException | None) -> None:
         """The end without anything that could have kept it from being written."""
         if exception is None:
-            end = _bare(attempt, attempt.run.outcome, reason=None)
-            self._record(attempt, self.tracker.runs.finish, end)
+            self._record(attempt, "finish", _bare(attempt, attempt.run.outcome, reason=None))
         else:
             end = _bare(attempt, Outcome.FAILED, reason=cause_of(exception))
-            self._record(attempt, self.tracker.runs.fail, end)
+            self._record(attempt, "fail", end)
 
-    def _fail(self, attempt: OpenAttempt, exception: BaseException, reason: Reason) -> None:
+    def _fail(
+        self,
+        attempt: OpenAttempt,
+        exception: BaseException,
+        reason: Reason,
+        *,
+        waits: bool = False,
+    ) -> None:
         end = _end(attempt, Outcome.FAILED, reason)
         told = replace(
             end,
             failures=(*end.failures, failure_entry(exception)),
             diagnostics=diagnostics_of(exception),
         )
-        self._record(attempt, self.tracker.runs.fail, told)
+        self._record(attempt, "fail", told, waits=waits)
 
-    def _record(self, attempt: OpenAttempt, verb: _Verb, end: AttemptEnd) -> None:
-        self.tracker.persist(lambda: verb([end]), what="record", run_id=attempt.run.run_id)
+    def _record(
+        self,
+        attempt: OpenAttempt,
+        verb: str,
+        end: AttemptEnd,
+        follow_up: NewRun | None = None,
+        *,
+        waits: bool = False,
+    ) -> None:
+        writer = self.tracker.writer
+        assert writer is not None, "attempts are begun by workers only"
+        if self.tracker.defers_acks:
+            self.tracker.work.defer(attempt.message)
+        writer.put(Ended(verb, end, follow_up, partial(self._settled, attempt)))
+        if waits or not self.tracker.defers_acks:
+            writer.drain()
+
+    def _settled(self, attempt: OpenAttempt, written: bool) -> None:
+        del written  # Unwritten, it is no longer worked on either, and the reconciler finds it so.
+        self.tracker.work.settle(attempt)
 
     def _follow_up(self, broker: Broker, message: MessageProxy, result: Any) -> NewRun | None:
         # A crash between this run's last word and Dramatiq's sending of the next stage would end
@@ -142,6 +194,14 @@ class Ends:
             payload=payload,
             delay_s=(stage.options.get("delay") or 0) / 1000,
         )
+
+
+def _sends_afterwards(broker: Broker, attempt: OpenAttempt) -> bool:
+    actor = broker.get_actor(attempt.message.actor_name)
+    return any(
+        attempt.message.options.get(option) or actor.options.get(option)
+        for option in _SEND_AFTERWARDS
+    )
 
 
 def _bare(attempt: OpenAttempt, outcome: Outcome, *, reason: Reason | None) -> AttemptEnd:

@@ -1,14 +1,26 @@
-"""The thread that renews this worker's lease, whatever the worker's other threads are doing."""
+"""The thread that renews this worker's lease and looks after its attempts, whatever they do."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable, Iterable
+
+import redis
+from dramatiq.broker import Broker
+from dramatiq.brokers.redis import RedisBroker
 
 from lastword.errors import LedgerUnavailable
+from lastword.identity import RunId
 from lastword.logs import log_notice
+from lastword.policy import INTERRUPT_GRACE_S
+from lastword.service.values import Delivery
+from lastword_middleware.ends import Ends
 from lastword_middleware.fitness import Fitness
+from lastword_middleware.interrupting import InterruptAttempts
 from lastword_middleware.tracker import Tracker
+from lastword_middleware.watched import Watched
 
 #: Seconds a beat that is under way gets to end.
 STOP_WITHIN_S = 5.0
@@ -19,30 +31,32 @@ class Heartbeat(threading.Thread):
 
     Args:
         tracker: the worker whose lease it is.
+        broker: its broker.
         fitness: looked at with each beat, until the worker is told to stop.
+        watched: its sentinel, started anew if it dies.
     """
 
-    def __init__(self, tracker: Tracker, fitness: Fitness) -> None:
+    def __init__(
+        self, tracker: Tracker, broker: Broker, fitness: Fitness, watched: Watched
+    ) -> None:
         super().__init__(name="lastword-heartbeat", daemon=True)
         self._tracker = tracker
+        self._broker = broker
         self._fitness = fitness
+        self._watched = watched
+        self._ends = Ends(tracker)
         self._stopped = threading.Event()
+        self._was_silent: set[str] = set()
 
     def run(self) -> None:
         """Beat until stopped. A failed beat is logged, and the next one tries again."""
-        silent = False
         while not self._stopped.wait(self._tracker.config.heartbeat_interval):
             if not self._tracker.stopping.is_set():
                 self._fitness.look()
-            try:
-                self._tracker.heartbeat()
-                silent = False
-            except LedgerUnavailable as error:
-                if not silent:
-                    log_notice(logging.ERROR, "heartbeat_failed", why=error)
-                silent = True
-            except Exception:
-                logging.getLogger("lastword").exception("heartbeat_broken")
+                self._watched.look()
+            self._try(self._end_overdue, "watch_broken")
+            self._try(self._beat, "heartbeat_failed")
+            self._try(self._touch_broker, "broker_heartbeat_failed")
         self._tracker.ledger.leave_thread()
 
     def stop(self) -> None:
@@ -50,3 +64,51 @@ class Heartbeat(threading.Thread):
         self._stopped.set()
         # A beat that waits for a database which does not answer must not keep the process.
         self.join(STOP_WITHIN_S)
+
+    def _try(self, work: Callable[[], None], complaint: str) -> None:
+        try:
+            work()
+            self._was_silent.discard(complaint)
+        except (LedgerUnavailable, redis.RedisError) as error:
+            if complaint not in self._was_silent:
+                log_notice(logging.ERROR, complaint, why=error)
+            self._was_silent.add(complaint)
+        except Exception:
+            logging.getLogger("lastword").exception(complaint)
+
+    def _beat(self) -> None:
+        self._cancel(self._tracker.heartbeat())
+
+    def _cancel(self, run_ids: Iterable[RunId]) -> None:
+        asked = set(run_ids)
+        if not asked:
+            return
+        for held in self._tracker.reservations.of_runs(asked):
+            # Not begun yet: given back and ended, and whoever begins with it asks the ledger first.
+            held.is_void = True
+            reservation = held.reservation
+            if reservation.worker_id is not None:
+                delivery = Delivery(reservation.run_id, reservation.dispatch)
+                self._tracker.runs.release([delivery], worker_id=reservation.worker_id)
+                self._tracker.runs.cancel([reservation.run_id], by="operator")
+        for attempt in self._tracker.work.open_attempts():
+            if attempt.run.run_id in asked and attempt.worker_id == self._tracker.worker_id:
+                self._interrupts().cancel(attempt)
+
+    def _interrupts(self) -> InterruptAttempts:
+        return next(item for item in self._broker.middleware if isinstance(item, InterruptAttempts))
+
+    def _end_overdue(self) -> None:
+        # A limit raised in a thread that is blocked in C, or that swallows it, changes nothing.
+        for attempt in self._tracker.work.open_attempts():
+            late = time.monotonic() - attempt.began > attempt.limit_s + INTERRUPT_GRACE_S
+            if late and attempt.thread_id is not None and not attempt.is_overdue:
+                attempt.is_overdue = True
+                log_notice(logging.ERROR, "attempt_overdue", run=attempt.run.run_id)
+                self._ends.overdue(attempt)
+
+    def _touch_broker(self) -> None:
+        # To Redis a worker lives by its commands, and one that is busy to the brim sends none.
+        if isinstance(self._broker, RedisBroker):
+            key = f"{self._broker.namespace}:__heartbeats__"
+            self._broker.client.zadd(key, {self._broker.broker_id: int(time.time() * 1000)})

@@ -5,6 +5,7 @@ Stands first in the list of middleware.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +15,9 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import AgeLimit, Middleware
 from dramatiq.worker import ConsumerThread, Worker, WorkerThread
 
-from lastword.errors import LastwordError
+from lastword.errors import LastwordError, LedgerUnavailable
 from lastword.identity import RunId
+from lastword.logs import log_notice
 from lastword.reasons import Reason
 from lastword.service.values import Acceptance, NewRun, Rejection, Retry, Sending
 from lastword.storage.schema import require_current_schema
@@ -26,7 +28,12 @@ from lastword_middleware.failures import cause_of, diagnostics_of
 from lastword_middleware.fitness import Fitness
 from lastword_middleware.heartbeat import Heartbeat
 from lastword_middleware.options import DISPATCH, dispatch_of
-from lastword_middleware.tracker import OpenAttempt, Tracker
+from lastword_middleware.tracker import Tracker
+from lastword_middleware.watched import Watched
+from lastword_middleware.working import OpenAttempt
+
+#: The most seconds a stopping worker spends on writing what has ended.
+LONGEST_FLUSH_S = 10.0
 
 
 class TrackMessages(Middleware):
@@ -39,6 +46,8 @@ class TrackMessages(Middleware):
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
         self._heartbeat: Heartbeat | None = None
+        self._watched = Watched(tracker.config, tracker.ledger)
+        tracker.on_boot.append(self._watched.is_now)
 
     @property
     def actor_options(self) -> set[str]:
@@ -53,13 +62,14 @@ class TrackMessages(Middleware):
         """Register this process as a worker before it fetches its first message."""
         try:
             require_current_schema(self.tracker.ledger)
+            self._watched.start()
             self.tracker.boot(
                 threads=worker.worker_threads, broker_id=getattr(broker, "broker_id", None)
             )
         except LastwordError as error:
             raise TrackingError.because(error) from error
         fitness = Fitness(worker, self.tracker.config.worker_shutdown_timeout)
-        self._heartbeat = Heartbeat(self.tracker, fitness)
+        self._heartbeat = Heartbeat(self.tracker, broker, fitness, self._watched)
         self._heartbeat.start()
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
@@ -68,9 +78,21 @@ class TrackMessages(Middleware):
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """End this worker; attempts that it abandons are lost with it, and judged at once."""
+        config = self.tracker.config
+        if self.tracker.writer is not None:
+            within_s = (config.stop_wait - config.worker_shutdown_timeout) / 2
+            self.tracker.writer.stop(within_s=min(within_s, LONGEST_FLUSH_S))
         if self._heartbeat is not None:
             self._heartbeat.stop()
-        self.tracker.end()
+        self._end()
+
+    def _end(self) -> None:
+        try:
+            if self.tracker.end():
+                self._watched.say_goodbye()
+        except LedgerUnavailable as error:
+            # Its lease runs out instead.
+            log_notice(logging.WARNING, "end_unrecorded", why=error)
 
     def before_worker_thread_shutdown(self, broker: Broker, thread: WorkerThread) -> None:
         """Close what a worker thread has open in the ledger."""
@@ -102,15 +124,15 @@ class TrackMessages(Middleware):
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """Another middleware gave up on this delivery before it became an attempt."""
         dispatch = dispatch_of(message.options)
-        refused_here = self.tracker.here.refused is message
-        self.tracker.here.refused = None
+        refused_here = self.tracker.work.here.refused is message
+        self.tracker.reservations.take(message)
+        self.tracker.work.here.refused = None
         if dispatch is not None and not refused_here:
             aged = message.failed and _has_age_limit(broker, message)
             self._reject(message, dispatch, Reason.AGE_LIMIT_EXCEEDED if aged else Reason.REJECTED)
 
     def before_nack(self, broker: Broker, message: MessageProxy) -> None:
         """The only sign of a message whose actor is not known here."""
-        self._require_settled(message)
         dispatch = dispatch_of(message.options)
         if dispatch is not None and message.actor_name not in broker.actors:
             self._reject(message, dispatch, Reason.UNKNOWN_ACTOR)
@@ -128,7 +150,7 @@ class TrackMessages(Middleware):
         delay: int | None,
     ) -> None:
         # Retries sends from inside the attempt's own thread.
-        attempt = self.tracker.here.attempt
+        attempt = self.tracker.work.here.attempt
         is_own = attempt is not None and attempt.run.run_id == message.message_id
         if dispatch is None:
             self._accept(message, str(operation), delay)
@@ -175,8 +197,11 @@ class TrackMessages(Middleware):
             )
 
     def _retry(self, message: Message[Any], attempt: OpenAttempt, delay: int | None) -> None:
+        if attempt.is_cancelled:
+            raise SendRefused(f"run {attempt.run.run_id} was asked to stop")
         exception = sys.exception()
         run_id = attempt.run.run_id
+        self.tracker.require_written()
         dispatches = self.tracker.runs.retry(
             [
                 Retry(
@@ -193,9 +218,11 @@ class TrackMessages(Middleware):
             ]
         )
         if run_id not in dispatches:
-            raise SendRefused(f"run {run_id} was closed or handed on while this attempt worked")
+            raise SendRefused(
+                f"run {run_id} was closed, handed on or asked to stop while this attempt worked"
+            )
         message.options[DISPATCH] = dispatches[run_id]
-        self.tracker.settle(attempt)
+        self.tracker.work.settle(attempt)
 
     def _sent(self, message: Message[Any], dispatch: int) -> None:
         sending = Sending(
@@ -217,14 +244,19 @@ class TrackMessages(Middleware):
     def _reject(self, message: MessageProxy, dispatch: int, reason: Reason) -> None:
         run_id = RunId(message.message_id)
         rejection = Rejection(run_id, dispatch, reason)
-        self.tracker.persist(
-            lambda: self.tracker.runs.reject([rejection]), what="reject", run_id=run_id
-        )
+        try:
+            self.tracker.persist_or_stop(
+                lambda: self.tracker.runs.reject([rejection]), what="reject", run_id=run_id
+            )
+        except LedgerUnavailable:
+            self.tracker.work.here.held = message
 
     def _require_settled(self, message: MessageProxy) -> None:
-        held = self.tracker.here.held is message
-        self.tracker.here.held = None
-        if held or self.tracker.attempt_of(message) is not None:
+        held = self.tracker.work.here.held is message
+        self.tracker.work.here.held = None
+        if self.tracker.work.is_deferred(message):
+            return
+        if held or self.tracker.work.attempt_of(message) is not None:
             raise HoldMessage(
                 f"message {message.message_id} is kept unacknowledged: "
                 "the ledger does not hold its end yet"

@@ -7,51 +7,26 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from dramatiq.broker import MessageProxy
-
 from lastword import __version__
 from lastword.config import Config
-from lastword.current import CurrentRun
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId, WorkerId, new_worker_id
 from lastword.logs import log_notice
 from lastword.service import RunService, WorkerService
-from lastword.service.workers import NewWorker, Progress
+from lastword.service.counters import Counted, count
+from lastword.service.values import Delivery
+from lastword.service.workers import Beat, NewWorker, Progress
 from lastword.storage.ledger import Ledger
-
-#: Seconds between two tries to reach a ledger that is down: from, to.
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
+from lastword_middleware.options import DISPATCH
+from lastword_middleware.reservations import Reservations
+from lastword_middleware.working import OpenAttempt, Work
+from lastword_middleware.writing import FIRST_WAIT_S, LONGEST_WAIT_S, Writer
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class OpenAttempt:
-    """An attempt that this process works on and whose end is not in the ledger yet.
-
-    Attributes:
-        message: the delivery it came with; another delivery of the same run is not this attempt.
-        retries: the tries after the first that the message says were spent before this one.
-    """
-
-    run: CurrentRun
-    worker_id: WorkerId
-    message: MessageProxy
-    retries: int
-
-
-class Here(threading.local):
-    """What the hooks of one worker thread tell each other about the delivery in its hands."""
-
-    #: The attempt this thread works on.
-    attempt: OpenAttempt | None = None
-    #: The delivery that Lastword itself refused, and the one that must stay unacknowledged.
-    refused: MessageProxy | None = None
-    held: MessageProxy | None = None
 
 
 @dataclass(slots=True)
@@ -63,6 +38,10 @@ class Tracker:
         ledger: the ledger, on connections of its own.
         application: the same ledger on the application's own connections, if it has any.
         stopping: set while the worker shuts down.
+        work: the attempts it works on.
+        reservations: what was fetched and not begun.
+        writer: what writes the truths of a worker; None where no worker runs.
+        defers_acks: whether the broker's consumers leave acknowledging to the writer.
     """
 
     config: Config
@@ -72,13 +51,15 @@ class Tracker:
     workers: WorkerService = field(init=False)
     worker_id: WorkerId | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
-    here: Here = field(default_factory=Here)
+    work: Work = field(default_factory=Work)
+    reservations: Reservations = field(default_factory=Reservations)
+    writer: Writer | None = None
+    defers_acks: bool = False
+    on_boot: list[Callable[[WorkerId], object]] = field(default_factory=list)
     _threads: int = 0
+    _lease_until: float = 0.0
     _broker_id: str | None = None
     _last_beat_ms: int = 0
-    _attempts: dict[int, OpenAttempt] = field(default_factory=dict)
-    _claiming: set[str] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.runs = RunService(self.ledger)
@@ -89,6 +70,7 @@ class Tracker:
         self._threads, self._broker_id = threads, broker_id
         self._last_beat_ms = 0
         worker_id = new_worker_id()
+        asked = time.monotonic()
         self.workers.boot(
             NewWorker(
                 worker_id=worker_id,
@@ -100,28 +82,55 @@ class Tracker:
             ),
             lease_ttl_s=self.config.lease_ttl,
         )
+        self._lease_until = asked + self.config.lease_ttl
         self.worker_id = worker_id
         self.stopping.clear()
+        if self.writer is None or not self.writer.is_alive():
+            self.writer = Writer(self.ledger, self.runs)
+            self.writer.start()
+        for tell in self.on_boot:
+            tell(worker_id)
 
-    def heartbeat(self) -> None:
+    @property
+    def lease_is_live(self) -> bool:
+        """Whether this worker knows its lease to be live, by its own clock; never too late."""
+        return self.worker_id is not None and time.monotonic() < self._lease_until
+
+    def heartbeat(self) -> frozenset[RunId]:
         """Renew the lease and carry progress; a worker that was given up starts over as a new one.
 
         Its open attempts keep the old id, so whatever they still report is a late result.
+
+        Returns:
+            The runs of this worker that were asked to stop.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
         if self.worker_id is None:
-            return
-        attempts = [item for item in self.open_attempts() if item.worker_id == self.worker_id]
+            return frozenset()
+        attempts = [item for item in self.work.open_attempts() if item.worker_id == self.worker_id]
+        asked = time.monotonic()
+        beat = self._beat(self.worker_id, attempts)
+        if beat is None:
+            self._lease_until = 0.0
+            log_notice(logging.ERROR, "lease_lost", worker=self.worker_id)
+            self.boot(threads=self._threads, broker_id=self._broker_id)
+            return frozenset()
+        self._lease_until = asked + self.config.lease_ttl
+        self._last_beat_ms = beat.at_ms
+        return beat.cancel
+
+    def _beat(self, worker_id: WorkerId, attempts: Sequence[OpenAttempt]) -> Beat | None:
         progress = [
             Progress(attempt.run.run_id, attempt.run.attempt, counts)
             for attempt in attempts
             if (counts := attempt.run.take_unsaved()) is not None
         ]
+        beat: Beat | None = None
         try:
-            beat_ms = self.workers.heartbeat(
-                self.worker_id,
+            beat = self.workers.heartbeat(
+                worker_id,
                 lease_ttl_s=self.config.lease_ttl,
                 working=[attempt.run.run_id for attempt in attempts],
                 # This list was drawn after the last beat had been written, and perhaps long
@@ -129,81 +138,61 @@ class Tracker:
                 listed_at_ms=self._last_beat_ms,
                 progress=progress,
             )
-        except LedgerUnavailable:
+        finally:
+            # A run whose start is not recorded yet keeps nothing.
+            saved = beat.saved if beat else frozenset()
+            told = {item.run_id for item in progress} - saved
             for attempt in attempts:
-                attempt.run.keep_unsaved()
-            raise
-        if beat_ms is None:
-            log_notice(logging.ERROR, "lease_lost", worker=self.worker_id)
-            self.boot(threads=self._threads, broker_id=self._broker_id)
-        else:
-            self._last_beat_ms = beat_ms
+                if attempt.run.run_id in told:
+                    attempt.run.keep_unsaved()
+        return beat
 
-    def end(self) -> None:
-        """Stop being a worker."""
-        if self.worker_id is not None:
-            worker_id, self.worker_id = self.worker_id, None
-            self.workers.end(worker_id)
-
-    def reserve(self, run_id: str) -> bool:
-        """Let one thread at a time claim a run; False if another claims it or works on it.
-
-        The ledger cannot tell two threads of one worker apart: a claim it sees twice may be one
-        whose answer was lost. An attempt from before this worker was given up does not count.
-        """
-        with self._lock:
-            working = any(
-                attempt.run.run_id == run_id and attempt.worker_id == self.worker_id
-                for attempt in self._attempts.values()
-            )
-            if working or run_id in self._claiming:
-                return False
-            self._claiming.add(run_id)
+    def end(self) -> bool:
+        """Stop being a worker; whether in good order: attempts still open are lost with it."""
+        if self.worker_id is None:
             return True
+        worker_id, self.worker_id = self.worker_id, None
+        abandoned = len(self.work.open_attempts())
+        cause = {"seen": "it stopped with work in hand", "attempts": abandoned}
+        self.workers.end(worker_id, cause=cause if abandoned else None)
+        return not abandoned
 
-    def end_claim(self, run_id: str) -> None:
-        """The claim that was reserved has become an attempt, or nothing."""
-        with self._lock:
-            self._claiming.discard(run_id)
+    def is_busy_with(self, delivery: Delivery) -> bool:
+        """Whether some message of that dispatch is held or worked on here already."""
+        if self.reservations.has(delivery):
+            return True
+        return any(
+            attempt.run.run_id == delivery.run_id
+            and attempt.worker_id == self.worker_id
+            and attempt.message.options.get(DISPATCH) == delivery.dispatch
+            for attempt in self.work.open_attempts()
+        )
 
-    def open(self, attempt: OpenAttempt) -> None:
-        """Note an attempt as being worked on, in this thread."""
-        self.here.attempt = attempt
-        with self._lock:
-            self._attempts[id(attempt.message)] = attempt
-
-    def attempt_of(self, message: MessageProxy) -> OpenAttempt | None:
-        """The open attempt that this very delivery became."""
-        with self._lock:
-            return self._attempts.get(id(message))
-
-    def settle(self, attempt: OpenAttempt) -> None:
-        """The ledger holds the end of this attempt: its message may be acknowledged."""
-        with self._lock:
-            self._attempts.pop(id(attempt.message), None)
-        if self.here.attempt is attempt:
-            self.here.attempt = None
-
-    def open_attempts(self) -> list[OpenAttempt]:
-        """Every attempt that this process works on."""
-        with self._lock:
-            return list(self._attempts.values())
-
-    def persist(self, write: Callable[[], T], *, what: str, run_id: RunId) -> T:
-        """Repeat `write`, which does no harm, for as long as the ledger is down."""
-        return self._insist(write, what=what, run_id=run_id, wait=_pause)
-
-    def persist_or_stop(self, write: Callable[[], T], *, what: str, run_id: RunId) -> T:
-        """The same, until the worker shuts down.
+    def require_written(self) -> None:
+        """Wait until what this process has begun and ended so far is durable.
 
         Raises:
             LedgerUnavailable: the worker shuts down and the ledger is still away.
         """
-        return self._insist(write, what=what, run_id=run_id, wait=self.stopping.wait)
+        if self.writer is not None and not self.writer.drain():
+            raise LedgerUnavailable(
+                f"the ledger at {self.ledger.address} was away until this worker stopped",
+                address=self.ledger.address,
+            )
 
-    def _insist(
-        self, write: Callable[[], T], *, what: str, run_id: RunId, wait: Callable[[float], bool]
-    ) -> T:
+    def count_swallowed(self, what: str) -> None:
+        """Count what Dramatiq would have swallowed; a ledger that is down loses no more than it."""
+        try:
+            count(self.ledger, Counted.SWALLOWED, what)
+        except LedgerUnavailable as error:
+            log_notice(logging.WARNING, "uncounted", what=what, why=error)
+
+    def persist_or_stop(self, write: Callable[[], T], *, what: str, run_id: RunId) -> T:
+        """Repeat `write`, which does no harm, while the ledger is down and the worker works.
+
+        Raises:
+            LedgerUnavailable: the worker shuts down and the ledger is still away.
+        """
         wait_s = FIRST_WAIT_S
         while True:
             try:
@@ -211,11 +200,6 @@ class Tracker:
             except LedgerUnavailable as error:
                 if wait_s == FIRST_WAIT_S:
                     log_notice(logging.ERROR, "ledger_down", waiting_to=what, run=run_id, why=error)
-                if wait(wait_s):
+                if self.stopping.wait(wait_s):
                     raise
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-
-
-def _pause(seconds: float) -> bool:
-    time.sleep(seconds)
-    return False

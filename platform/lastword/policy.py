@@ -51,6 +51,10 @@ class Policy:
         on_message_lost: what follows the loss of the message before the start.
         direct_bridge: whether the queue's own failure is carried onto the run at once.
         reconcilers: the reconcilers that cover this operation.
+        partial_on_loss: whether an attempt that was lost after it had processed something ends its
+            run as succeeded in part; only where every item stands by itself.
+        manual_review: whether a run that has ended may be done again only after somebody looked:
+            `lastword runs retry` refuses it.
     """
 
     operation: str
@@ -68,6 +72,8 @@ class Policy:
     on_message_lost: OnLoss
     direct_bridge: bool
     reconcilers: tuple[str, ...]
+    partial_on_loss: bool = False
+    manual_review: bool = False
 
     @property
     def version(self) -> str:
@@ -180,6 +186,8 @@ _CHECKS = {
     "on_message_lost": _loss,
     "direct_bridge": _flag,
     "reconcilers": _names,
+    "partial_on_loss": _flag,
+    "manual_review": _flag,
 }
 
 
@@ -205,6 +213,8 @@ def _with_derived(table: Mapping[str, Any]) -> dict[str, Any]:
         "on_message_lost": OnLoss(table.get("on_message_lost", OnLoss.REDISPATCH)),
         "direct_bridge": table.get("direct_bridge", True),
         "reconcilers": tuple(table.get("reconcilers", ("generic",))),
+        "partial_on_loss": table.get("partial_on_loss", False),
+        "manual_review": table.get("manual_review", False),
     }
 
 

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     MESSAGE_STRANDED = "message_stranded"
     MESSAGE_DEAD_LETTERED = "message_dead_lettered"
     TOO_MANY_DELIVERIES = "too_many_deliveries"
+    CANCEL_IGNORED = "cancel_ignored"
     ADAPTER_OUT_OF_SYNC = "adapter_out_of_sync"
 
     # Carried over the bridge from the queue.
@@ -28,6 +29,7 @@ class Reason(StrEnum):
     AGE_LIMIT_EXCEEDED = "age_limit_exceeded"
     REJECTED = "rejected"
     UNKNOWN_ACTOR = "unknown_actor"
+    UNDECODABLE_MESSAGE = "undecodable_message"
     DISPATCH_FAILED = "dispatch_failed"
 
     # Refused by the gate.
@@ -51,6 +53,9 @@ class Reason(StrEnum):
     INVALID_STATE = "invalid_state"
     UNKNOWN_ERROR = "unknown_error"
 
+    # Said by its parts.
+    CHILDREN_FAILED = "children_failed"
+
     # Asked for.
     CANCELLED_BY_OPERATOR = "cancelled_by_operator"
 
@@ -65,6 +70,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.MESSAGE_STRANDED: "A worker held this run's message for too long without starting it.",
     Reason.MESSAGE_DEAD_LETTERED: "The queue gave up on this run's message.",
     Reason.TOO_MANY_DELIVERIES: "The run lost its worker as often as its policy allows.",
+    Reason.CANCEL_IGNORED: "The run was asked to stop and did not; its work may have gone on.",
     Reason.ADAPTER_OUT_OF_SYNC: "The record of the work had ended and the run had not.",
     Reason.RETRIES_EXHAUSTED: "The run failed as often as its policy allows it to be tried.",
     Reason.RETRY_LOST: "The queue dropped the next try of this run.",
@@ -73,6 +79,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.AGE_LIMIT_EXCEEDED: "The message was older than its age limit when it was delivered.",
     Reason.REJECTED: "The worker rejected the run before it started.",
     Reason.UNKNOWN_ACTOR: "No worker knows the code for this run.",
+    Reason.UNDECODABLE_MESSAGE: "The queue delivered this run's message damaged.",
+    Reason.CHILDREN_FAILED: "One or more of the runs that this one is made of did not succeed.",
     Reason.DISPATCH_FAILED: "The run could not be handed to the queue.",
     Reason.WORKSPACE_MISMATCH: "The tenant belongs to another workspace.",
     Reason.TENANT_NOT_ENTITLED: "This workspace may not work on the tenant.",

@@ -39,6 +39,8 @@ class Source(StrEnum):
     BRIDGE = "bridge"
     SENTINEL = "sentinel"
     GENERIC = "generic"
+    #: The last child of a run that waited for its children.
+    CHILDREN = "children"
     BACKUP_SCHEDULE = "backup_schedule"
     ADAPTER = "adapter"
     OPERATOR = "operator"
@@ -53,6 +55,9 @@ class EventKind(StrEnum):
     RETRY_SCHEDULED = "retry_scheduled"
     REDISPATCHED = "redispatched"
     COMPLETED = "completed"
+    CANCEL_REQUESTED = "cancel_requested"
+    #: The attempt returned; the run ends with its last child.
+    AWAITING_CHILDREN = "awaiting_children"
     #: An attempt reported after its run was closed or handed to another attempt.
     LATE_RESULT = "late_result"
 
@@ -175,7 +180,8 @@ CLOSE_RUNNING = _arrow(
     COMPLETED,
     EventKind.COMPLETED,
     by=set(RECONCILERS),
-    outcomes={Outcome.FAILED},
+    # In part, where the policy says that what was done before the loss counts.
+    outcomes={Outcome.FAILED, Outcome.PARTIALLY_SUCCEEDED},
 )
 CANCEL_QUEUED = _arrow(
     "cancel_queued",
@@ -184,6 +190,33 @@ CANCEL_QUEUED = _arrow(
     EventKind.COMPLETED,
     by={Source.OPERATOR},
     outcomes={Outcome.CANCELLED},
+)
+
+#: The attempt was asked to stop, and did.
+CANCEL_ATTEMPT = _arrow(
+    "cancel_attempt",
+    {RUNNING},
+    COMPLETED,
+    EventKind.COMPLETED,
+    by={Source.WORKER},
+    outcomes={Outcome.CANCELLED},
+)
+#: Nobody works on a run that waits for its children.
+CANCEL_WAITING = _arrow(
+    "cancel_waiting",
+    {RUNNING},
+    COMPLETED,
+    EventKind.COMPLETED,
+    by={Source.OPERATOR},
+    outcomes={Outcome.CANCELLED},
+)
+GATHER = _arrow(
+    "gather",
+    {RUNNING},
+    COMPLETED,
+    EventKind.COMPLETED,
+    by={Source.CHILDREN},
+    outcomes={Outcome.SUCCEEDED, Outcome.PARTIALLY_SUCCEEDED, Outcome.FAILED},
 )
 
 #: Every arrow there is. A transition that is not here cannot be made.
@@ -201,4 +234,7 @@ ARROWS = (
     CLOSE_QUEUED,
     CLOSE_RUNNING,
     CANCEL_QUEUED,
+    CANCEL_ATTEMPT,
+    CANCEL_WAITING,
+    GATHER,
 )

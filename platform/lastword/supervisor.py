@@ -72,7 +72,9 @@ class Supervisor:
             self._keeper.join()
         running = [child for child in reversed(self._children) if child.process is not None]
         for child in running:
-            _signal_group(child, signal.SIGTERM)
+            assert child.process is not None
+            # Not its group: a worker's master tells its child itself, and told twice it is killed.
+            child.process.terminate()
         for child in running:
             assert child.process is not None
             try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from lastword.identity import RunId
 from lastword.policy import Policy
+from lastword.service.reserving import IN_HAND_MS
 from lastword.states import Status
 from lastword.storage.ledger import Ledger, Row
 
@@ -39,7 +41,16 @@ class WorkerEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An active run as it stood when it was read; moments are told as ages in seconds."""
+    """An active run as it stood when it was read; moments are told as ages in seconds.
+
+    Attributes:
+        counts: what its attempt had counted, as of the last heartbeat.
+        cancel_age_s: how long ago it was asked to stop; None if it was not.
+        waits_for_children: whether its attempt has returned, and its children have not ended.
+        holder: the worker that has fetched its message and not begun; None if none is known.
+        holder_is_live: whether that worker's lease is live.
+        is_in_hand: whether that worker may have begun without the ledger knowing yet.
+    """
 
     run_id: RunId
     operation: str
@@ -56,6 +67,13 @@ class Candidate:
     is_past_stale: bool
     is_past_wait: bool
     worker: WorkerEvidence | None
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    probation: int = 0
+    cancel_age_s: float | None = None
+    waits_for_children: bool = False
+    holder: str | None = None
+    holder_is_live: bool = False
+    is_in_hand: bool = False
 
 
 def find_candidates(ledger: Ledger, *, message_grace_s: float) -> Iterator[list[Candidate]]:
@@ -102,14 +120,18 @@ def _query(ledger: Ledger) -> str:
     now, param = ledger.dialect.now_ms, ledger.dialect.param
     return (
         "SELECT run.id, run.operation, run.status, run.attempt, run.dispatch, "
-        "run.lost_deliveries, run.message_queue, run.message_ref, run.worker_id, "
+        "run.lost_deliveries, run.probation, run.message_queue, run.message_ref, run.worker_id, "
         "run.claimed_at, run.changed_at, run.sent_at, run.available_at, run.stale_at, "
-        f"run.wait_until, policy.document, {now} AS now, worker.id AS known_worker, "
+        "run.wait_until, run.summary_counts, run.cancel_requested_at, run.returned_at, "
+        "run.holder, run.held_at, keeper.id AS live_holder, "
+        f"policy.document, {now} AS now, worker.id AS known_worker, "
         "worker.host, worker.pid, worker.ending, worker.ended_at, worker.lease_until, "
         "worker.heartbeat_at, worker.working, worker.listed_at "
         "FROM lastword_run AS run "
         "JOIN lastword_policy AS policy ON policy.version = run.policy_version "
         "LEFT JOIN lastword_worker AS worker ON worker.id = run.worker_id "
+        "LEFT JOIN lastword_worker AS keeper ON keeper.id = run.holder "
+        f"AND keeper.ended_at IS NULL AND keeper.lease_until > {now} "
         f"WHERE run.completed_at IS NULL AND run.id > {param} "
         f"AND (run.status = '{Status.RUNNING}' OR run.sent_at <= {now} - {param}) "
         f"ORDER BY run.id LIMIT {PAGE}"
@@ -144,7 +166,18 @@ def _candidate(row: Row) -> Candidate:
         is_past_stale=row["stale_at"] <= now,
         is_past_wait=row["wait_until"] is not None and row["wait_until"] <= now,
         worker=_worker(row) if running else None,
+        counts=json.loads(row["summary_counts"]),
+        probation=row["probation"],
+        cancel_age_s=_age_s(row, "cancel_requested_at"),
+        waits_for_children=row["returned_at"] is not None,
+        holder=row["holder"],
+        holder_is_live=row["live_holder"] is not None,
+        is_in_hand=row["live_holder"] is not None and row["held_at"] > now - IN_HAND_MS,
     )
+
+
+def _age_s(row: Row, moment: str) -> float | None:
+    return None if row[moment] is None else (row["now"] - row[moment]) / 1000
 
 
 def _worker(row: Row) -> WorkerEvidence:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from lastword.config import Config
 from lastword.errors import LedgerUnavailable
 from lastword.logs import log_notice
+from lastword.losses import send_again
 from lastword.service import RunService, WorkerService
-from lastword.service.values import Redispatched, Sighting, Verdict
+from lastword.service.values import Sighting, Verdict
 from lastword.starting import Dispatcher
 from lastword.states import Source, Status
 from lastword.storage.ledger import Ledger
@@ -156,12 +157,17 @@ class GenericReconciler:
         closed = runs.close(_verdicts(by_action[Action.CLOSE]))
         redispatched = runs.redispatch(_verdicts(by_action[Action.REDISPATCH]))
         for run in redispatched:
-            self._send(run)
+            send_again(self.dispatcher, run)
+        cancelled = [
+            runs.cancel([decision.candidate.run_id], by="operator")
+            for decision in by_action[Action.CANCEL]
+        ]
         done = {
             Action.PUT_OFF: len(put_off),
             Action.RELEASE: released,
             Action.CLOSE: len(closed),
             Action.REDISPATCH: len(redispatched),
+            Action.CANCEL: len(cancelled),
         }
         report.acted.update({action: count for action, count in done.items() if count})
         report.lost_races += sum(len(by_action[action]) - count for action, count in done.items())
@@ -179,23 +185,6 @@ class GenericReconciler:
             for (queue, holder), refs in holds.items()
         )
 
-    def _send(self, run: Redispatched) -> None:
-        try:
-            self.dispatcher.send(
-                run.payload,
-                dispatch=run.dispatch,
-                retries=run.retries,
-                delay_ms=run.delay_ms,
-            )
-        except Exception as error:  # noqa: BLE001 - whatever the broker says, the run stays queued
-            # Unknown, not failed: the next sweep looks whether it arrived.
-            log_notice(
-                logging.WARNING,
-                "dispatch_unknown",
-                run=run.run_id,
-                why=f"{type(error).__name__}: {error}",
-            )
-
 
 def _verdicts(decisions: Sequence[Decision]) -> list[Verdict]:
     return [
@@ -206,6 +195,7 @@ def _verdicts(decisions: Sequence[Decision]) -> list[Verdict]:
             dispatch=decision.candidate.dispatch,
             message_ref=decision.candidate.message_ref,
             reason=decision.reason,
+            outcome=decision.outcome,
             evidence=decision.evidence,
             threshold_s=decision.threshold_s,
             age_s=decision.candidate.age_s,

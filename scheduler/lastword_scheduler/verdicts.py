@@ -6,15 +6,21 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from lastword.losses import LostAttempt, judge_loss
 from lastword.policy import OnLoss
 from lastword.reasons import Reason
-from lastword.states import Status
+from lastword.service.reconciling import CANCEL_BOUND_MS
+from lastword.states import Outcome, Status
 from lastword_middleware.broker import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S
 from lastword_scheduler.candidates import Candidate, WorkerEvidence
 from lastword_scheduler.probe import MessageEvidence, MessageState
 
 #: Seconds after which a send that got no answer has been given up by its sender.
 SENDING_TAKES_AT_MOST_S = 2.0 * (CONNECT_TIMEOUT_S + ANSWER_TIMEOUT_S)
+
+
+#: Seconds an attempt gets to stop once it was asked to.
+CANCEL_BOUND_S = CANCEL_BOUND_MS / 1000
 
 
 class Action(StrEnum):
@@ -27,6 +33,8 @@ class Action(StrEnum):
     RELEASE = "release"
     REDISPATCH = "redispatch"
     CLOSE = "close"
+    #: It was asked to stop by its operator, and nobody has it in hand any more.
+    CANCEL = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class Decision:
         evidence: what it rests on, as JSON values.
         threshold_s: the limit that was passed, if one was.
         charged: whether it counts against `max_deliveries`.
+        outcome: how a run that is closed ends.
     """
 
     candidate: Candidate
@@ -46,6 +55,7 @@ class Decision:
     reason: Reason | None = None
     threshold_s: float | None = None
     charged: bool = False
+    outcome: Outcome = Outcome.FAILED
 
 
 def decide(
@@ -84,9 +94,11 @@ def _running(
     heartbeat_interval_s: float,
     leases_tell: bool,
 ) -> Decision:
-    evidence = {
+    evidence: dict[str, Any] = {
         "worker": {key: value for key, value in asdict(worker).items() if value is not None}
     }
+    if candidate.waits_for_children:
+        return _waiting(candidate, evidence)
     if worker.lease in ("expired", "unknown") and not leases_tell:
         return Decision(candidate, Action.LEAVE, evidence)
     if worker.lease != "live":
@@ -94,20 +106,39 @@ def _running(
     # Two beats after the claim, so that a list drawn up just before it does not count.
     if not worker.lists_run and worker.listed_after_s > 2 * heartbeat_interval_s:
         return _lost(candidate, evidence, Reason.ATTEMPT_ABANDONED)
+    if candidate.cancel_age_s is not None and candidate.cancel_age_s > CANCEL_BOUND_S:
+        evidence["cancel_requested_s_ago"] = candidate.cancel_age_s
+        return _passed(candidate, Action.CLOSE, evidence, Reason.CANCEL_IGNORED, CANCEL_BOUND_S)
     if candidate.is_past_stale:
         threshold_s = candidate.policy.running_stale_after
         return _passed(candidate, Action.CLOSE, evidence, Reason.STALE_RUNNING, threshold_s)
     return Decision(candidate, Action.LEAVE, evidence)
 
 
+def _waiting(candidate: Candidate, evidence: dict[str, Any]) -> Decision:
+    if candidate.is_past_stale:
+        threshold_s = candidate.policy.max_queue_wait + candidate.policy.running_stale_after
+        return _passed(candidate, Action.CLOSE, evidence, Reason.STALE_RUNNING, threshold_s)
+    return Decision(candidate, Action.LEAVE, evidence)
+
+
 def _lost(candidate: Candidate, evidence: dict[str, Any], reason: Reason) -> Decision:
-    if candidate.policy.on_worker_lost is OnLoss.FAIL:
-        return Decision(candidate, Action.CLOSE, evidence, reason, charged=True)
-    losses = candidate.lost_deliveries + 1
-    if losses >= candidate.policy.max_deliveries:
-        evidence = {**evidence, "last_loss": reason, "losses": losses}
-        return Decision(candidate, Action.CLOSE, evidence, Reason.TOO_MANY_DELIVERIES, charged=True)
-    return Decision(candidate, Action.REDISPATCH, evidence, reason, charged=True)
+    attempt = LostAttempt(
+        policy=candidate.policy,
+        lost_deliveries=candidate.lost_deliveries,
+        probation=candidate.probation,
+        counts=candidate.counts,
+        cancel_requested=candidate.cancel_age_s is not None,
+    )
+    loss = judge_loss(attempt, reason, evidence)
+    return Decision(
+        candidate,
+        Action.REDISPATCH if loss.redispatch else Action.CLOSE,
+        loss.evidence,
+        loss.reason,
+        charged=True,
+        outcome=loss.outcome,
+    )
 
 
 def _queued(candidate: Candidate, message: MessageEvidence, *, holder_is_alive: bool) -> Decision:
@@ -116,10 +147,19 @@ def _queued(candidate: Candidate, message: MessageEvidence, *, holder_is_alive: 
     if message.holder is not None:
         evidence["message"]["holder"] = message.holder
         evidence["message"]["holder_is_alive"] = holder_is_alive
+    if candidate.is_in_hand:
+        # A live worker took it just now, and may have begun: what the broker says is older.
+        evidence["in_hand_of"] = candidate.holder
+        return Decision(candidate, Action.LEAVE, evidence)
+    if candidate.cancel_age_s is not None:
+        return Decision(candidate, Action.CANCEL, evidence, Reason.CANCELLED_BY_OPERATOR)
     if candidate.is_past_wait:
         return _passed(
             candidate, Action.CLOSE, evidence, Reason.QUEUE_WAIT_EXCEEDED, policy.max_queue_wait
         )
+    if candidate.holder_is_live and not candidate.is_past_stale:
+        evidence["held_by"] = candidate.holder
+        return Decision(candidate, Action.LEAVE, evidence)
     match message.state:
         case MessageState.GONE if _may_be_on_its_way(candidate):
             return Decision(candidate, Action.LEAVE, evidence)

@@ -52,7 +52,7 @@ def one_of_each(scene: Scene) -> dict[str, RunId]:
     scene.runs.close(
         [Verdict(runs["reconciled"], Status.RUNNING, 1, 1, Reason.STALE_RUNNING, {"a": 1})]
     )
-    scene.runs.cancel_queued([runs["cancelled"]])
+    scene.runs.cancel([runs["cancelled"]], by="ada")
     return runs
 
 

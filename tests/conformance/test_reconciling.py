@@ -9,6 +9,7 @@ import pytest
 
 from lastword.identity import RunId
 from lastword.reasons import Reason
+from lastword.service.cancelling import Cancelled
 from lastword.service.values import AttemptEnd, Recorded, Sending, Sighting, Verdict
 from lastword.states import Outcome, Status
 from lastword.storage.ledger import Ledger
@@ -157,12 +158,18 @@ def test_a_sighting_puts_a_verdict_off_but_never_beyond_the_longest_wait(scene: 
     assert row["stale_at"] == row["wait_until"]
 
 
-def test_a_cancelled_run_was_still_queued(scene: Scene) -> None:
-    queued, running = scene.accept(), scene.accept()
+def test_a_queued_run_is_cancelled_at_once_and_a_running_one_asked_to_stop(scene: Scene) -> None:
+    queued, running, ended = scene.accept(), scene.accept(), scene.accept()
     scene.claim(running, scene.worker())
-    assert scene.runs.cancel_queued([queued, running]) == [queued]
+    scene.runs.cancel([ended], by="ada")
+    answer = scene.runs.cancel([queued, running, ended], by="ada")
+    assert answer == {queued: Cancelled.CANCELLED, running: Cancelled.REQUESTED}
     assert scene.row(queued)["outcome"] == "cancelled"
-    assert scene.row(running)["status"] == "running"
+    row = scene.row(running)
+    assert (row["status"], row["cancel_requested_by"]) == ("running", "ada")
+    assert scene.runs.cancel([running], by="bob") == {running: Cancelled.REQUESTED}
+    assert scene.row(running)["cancel_requested_by"] == "ada"
+    assert scene.kinds(running) == ["accepted", "claimed", "cancel_requested"]
 
 
 def test_workers_are_lost_by_the_databases_clock(scene: Scene) -> None:

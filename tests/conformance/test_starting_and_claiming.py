@@ -60,7 +60,7 @@ def test_a_second_start_of_the_same_identity_finds_the_active_run(scene: Scene) 
 
 def test_an_identity_is_free_again_once_its_run_is_completed(scene: Scene) -> None:
     first = scene.accept(identity_hash="same")
-    scene.runs.cancel_queued([first])
+    scene.runs.cancel([first], by="ada")
     [second] = scene.runs.accept([request(identity_hash="same")])
     assert second.result is Acceptance.ACCEPTED
 
@@ -149,7 +149,7 @@ def test_equal_deliveries_in_one_batch_start_one_attempt(scene: Scene) -> None:
 
 def test_a_delivery_of_a_completed_run_is_refused(scene: Scene) -> None:
     worker_id, run_id = scene.worker(), scene.accept()
-    scene.runs.cancel_queued([run_id])
+    scene.runs.cancel([run_id], by="ada")
     assert scene.claim(run_id, worker_id).refusal is Refusal.COMPLETED
 
 

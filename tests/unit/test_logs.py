@@ -149,7 +149,7 @@ def test_the_ledger_says_every_transition_with_run_operation_attempt_worker_and_
     run_id = scene.accept()
     scene.claim(run_id, worker)
     cancelled = scene.accept()
-    scene.runs.cancel_queued([cancelled])
+    scene.runs.cancel([cancelled], by="ada")
     said = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [line["event"] for line in said] == ["accepted", "claimed", "accepted", "completed"]
     assert [line["run"] for line in said] == [run_id, run_id, cancelled, cancelled]

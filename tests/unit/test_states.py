@@ -49,10 +49,20 @@ DRAWN = [
         "running",
         "completed",
         "completed",
-        "failed",
+        "failed partially_succeeded",
         "adapter backup_schedule generic sentinel",
     ),
     ("cancel_queued", "queued", "completed", "completed", "cancelled", "operator"),
+    ("cancel_attempt", "running", "completed", "completed", "cancelled", "worker"),
+    ("cancel_waiting", "running", "completed", "completed", "cancelled", "operator"),
+    (
+        "gather",
+        "running",
+        "completed",
+        "completed",
+        "failed partially_succeeded succeeded",
+        "children",
+    ),
 ]
 
 by_name = pytest.mark.parametrize("arrow", ARROWS, ids=lambda arrow: arrow.name)
@@ -88,9 +98,9 @@ def test_a_run_is_pending_exactly_while_it_is_active(arrow: Arrow) -> None:
 
 
 @by_name
-def test_only_a_worker_lets_a_run_succeed(arrow: Arrow) -> None:
-    if arrow.outcomes & {Outcome.SUCCEEDED, Outcome.PARTIALLY_SUCCEEDED}:
-        assert arrow.sources == {Source.WORKER}
+def test_only_those_who_did_the_work_let_a_run_succeed(arrow: Arrow) -> None:
+    if Outcome.SUCCEEDED in arrow.outcomes:
+        assert arrow.sources in ({Source.WORKER}, {Source.CHILDREN})
 
 
 def test_every_active_status_has_a_way_to_completed() -> None:

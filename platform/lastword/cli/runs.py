@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 
 import click
@@ -12,7 +13,9 @@ from lastword.errors import LastwordError
 from lastword.identity import RunId
 from lastword.reading.freshness import Freshness, ProblemClass
 from lastword.reading.runs import MAX_LIMIT, RunFilter, list_runs, show_run
+from lastword.repeating import repeat_run
 from lastword.service import RunService
+from lastword.service.cancelling import Cancelled
 from lastword.states import Outcome, Status
 
 _COLUMNS = {
@@ -54,7 +57,7 @@ def _choice(words: type[StrEnum]) -> click.Choice[str]:
 
 @click.group()
 def runs() -> None:
-    """List runs, show one, cancel, reconcile."""
+    """List runs, show one, cancel, retry, reconcile."""
 
 
 @runs.command("list")
@@ -117,15 +120,32 @@ def show_command(run_id: str, as_json: bool) -> None:
 @click.argument("run_id")
 @json_option
 def cancel_command(run_id: str, as_json: bool) -> None:
-    """End a run that has not started yet."""
+    """End a run: at once if nobody works on it, else by asking its worker to stop."""
     _, ledger = open_current()
-    run = show_run(ledger, run_id, labels={})
-    if not RunService(ledger).cancel_queued([RunId(run_id)]):
+    answer = RunService(ledger).cancel([RunId(run_id)], by=os.environ.get("USER", "operator"))
+    result = answer.get(RunId(run_id))
+    if result is None:
+        run = show_run(ledger, run_id, labels={})
         raise LastwordError(
             f"run {run_id} is {run['status']}/{run['outcome']}",
-            expected="a run that is still queued",
+            expected="a run that is still queued or running",
         )
     if as_json:
-        print_json({"run_id": run_id, "result": "cancelled"})
+        print_json({"run_id": run_id, "result": result})
+    elif result is Cancelled.REQUESTED:
+        click.echo(f"{run_id} was asked to stop; see `lastword runs show {run_id}`")
     else:
         click.echo(f"{run_id} is cancelled")
+
+
+@runs.command("retry")
+@click.argument("run_id")
+@json_option
+def retry_command(run_id: str, as_json: bool) -> None:
+    """Do a completed run again, as a new run that names it."""
+    _, ledger = open_current()
+    again = repeat_run(ledger, RunId(run_id))
+    if as_json:
+        print_json({"result": again.result, "run_id": again.run_id, "retry_of": run_id})
+    else:
+        click.echo(f"{again.result} {again.run_id}")

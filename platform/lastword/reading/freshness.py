@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from lastword.service.children import HAS_NOT_RETURNED
 from lastword.service.workers import WORKER_IS_GONE
 from lastword.states import ACTIVE, RECONCILERS, TERMINAL, WELL_ENDED, Outcome, Status
 from lastword.storage.dialects import Dialect
@@ -47,7 +48,8 @@ _FRESHNESS = (
     f"WHEN status IN ({_words(TERMINAL)}) THEN '{Freshness.TERMINAL_NORMAL}' "
     f"WHEN status NOT IN ({_words(ACTIVE)}) THEN '{Freshness.UNKNOWN}' "
     f"WHEN stale_at <= {{now}} THEN '{Freshness.LIKELY_STALE}' "
-    f"WHEN status = '{Status.RUNNING}' AND {WORKER_IS_GONE} THEN '{Freshness.LIKELY_STALE}' "
+    f"WHEN status = '{Status.RUNNING}' AND {HAS_NOT_RETURNED} "
+    f"AND {WORKER_IS_GONE} THEN '{Freshness.LIKELY_STALE}' "
     f"ELSE '{Freshness.FRESH_ACTIVE}' END"
 )
 

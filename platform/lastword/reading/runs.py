@@ -11,6 +11,7 @@ from peewee import Field
 
 from lastword.errors import LastwordError
 from lastword.reading.freshness import freshness_sql, problem_class_sql, reconciled_sql
+from lastword.service.children import children_counts
 from lastword.storage.ledger import Ledger, Row
 from lastword.storage.tables import Attempt, Event, Run
 from lastword.times import to_iso
@@ -28,6 +29,7 @@ _STATUS = (
     Run.attempt,
     Run.worker_id,
     Run.summary_counts,
+    Run.cancel_requested_at,
     Run.created_at,
     Run.completed_at,
 )
@@ -55,7 +57,8 @@ _EVENT = (
 
 _LISTED = (
     "id, operation, status, outcome, reason, workspace_id, tenant_id, initiator_name, created_at, "
-    "available_at, started_at, completed_at, attempt, summary_counts"
+    "available_at, started_at, completed_at, attempt, summary_counts, children, children_open, "
+    "children_succeeded"
 )
 
 
@@ -110,7 +113,8 @@ def show_run(ledger: Ledger, run_id: str, *, labels: Mapping[str, str]) -> Row:
     with ledger.session():
         rows = ledger.execute(
             f"SELECT {_LISTED}, reconciliation, evidence, failures, context, closed_by, dispatch, "
-            f"lost_deliveries, retries, worker_id, stale_at, wait_until, policy_version, "
+            "lost_deliveries, retries, worker_id, stale_at, wait_until, policy_version, holder, "
+            "probation, cancel_requested_at, cancel_requested_by, retry_of, parent_id, "
             f"{freshness_sql(ledger.dialect)} AS freshness_state, "
             f"{problem_class_sql(ledger.dialect)} AS problem_class, "
             f"{reconciled_sql()} AS reconciled FROM lastword_run WHERE id = {param}",
@@ -178,7 +182,7 @@ def _listed(row: Row, labels: Mapping[str, str]) -> Row:
         "initiator": row["initiator_name"],
         **{name: to_iso(row[name]) for name in _MOMENTS},
         "attempt": row["attempt"],
-        "summary_counts": json.loads(row["summary_counts"]),
+        "summary_counts": {**children_counts(row), **json.loads(row["summary_counts"])},
         "url": f"/admin/operations/{row['id']}",
     }
 
@@ -193,6 +197,13 @@ def _shown(
             "last_seen": _json(row["evidence"]),
             "worker_id": row["worker_id"],
             "dispatch": row["dispatch"],
+            "holder": row["holder"],
+            "on_probation": bool(row["probation"]),
+            "cancel_requested_at": to_iso(row["cancel_requested_at"]),
+            "cancel_requested_by": row["cancel_requested_by"],
+            "retry_of": row["retry_of"],
+            "parent_id": row["parent_id"],
+            "children_open": row["children_open"],
             "lost_deliveries": row["lost_deliveries"],
             "retries": row["retries"],
             "next_verdict_at": to_iso(row["stale_at"]),

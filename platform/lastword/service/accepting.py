@@ -9,6 +9,7 @@ from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.policy import Policy
 from lastword.service import moves
+from lastword.service.children import adopt
 from lastword.service.values import Acceptance, Accepted, NewRun, Sending
 from lastword.states import ACCEPT, Outcome, Source, Status
 from lastword.storage.dialects import ColumnType
@@ -34,6 +35,8 @@ _COLUMNS: Mapping[str, ColumnType] = {
     "message_queue": "text",
     "message_ref": "text",
     "context": "text",
+    "retry_of": "text",
+    "parent_id": "text",
     "delay_ms": "integer",
 }
 
@@ -47,6 +50,10 @@ _VALUES = {
     "attempt": "0",
     "lost_deliveries": "0",
     "retries": "0",
+    "probation": "0",
+    "children": "0",
+    "children_open": "0",
+    "children_succeeded": "0",
     "summary_counts": "'{{}}'",
     "failures": "'[]'",
     "sent_at": "{now}",
@@ -147,6 +154,7 @@ class Accepting:
             as_batch([_row(request) for request in requests]),
         )
         moves.record(self.ledger, ACCEPT, rows, by=Source.START)
+        adopt(self.ledger, rows)
         return [RunId(row["id"]) for row in rows]
 
     def _present(self, requests: Sequence[NewRun]) -> dict[RunId, Accepted]:
@@ -213,5 +221,7 @@ def _row(request: NewRun) -> dict[str, Any]:
         "message_queue": request.message_queue,
         "message_ref": request.message_ref,
         "context": as_json(request.context),
+        "retry_of": request.retry_of,
+        "parent_id": request.parent_id,
         "delay_ms": int(request.delay_s * 1000),
     }

@@ -1,35 +1,59 @@
-"""The verb by which a delivery becomes an attempt - or learns why it may not."""
+"""The verbs by which a delivery becomes an attempt - or learns why it may not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from lastword.identity import RunId, WorkerId
 from lastword.service import moves
 from lastword.service.attempts import begin_attempts
 from lastword.service.moves import SAME_DISPATCH, Move
-from lastword.service.values import Claim, Delivery, Refusal
+from lastword.service.reserving import MAY_HOLD, NOT_ASKED_TO_STOP, refusal_of
+from lastword.service.values import Beginning, Claim, Delivery, Refusal
 from lastword.service.workers import LEASE_IS_LIVE
-from lastword.states import CLAIM, Source, Status
+from lastword.states import CLAIM, Source
 from lastword.storage.ledger import Ledger, Row
+
+#: Guard: the worker still holds the delivery that it has begun with.
+HELD_BY_WORKER = "holder = item_worker_id"
+
+#: Guard: the reservation was for this attempt and no other.
+NEXT_ATTEMPT = "attempt = item_attempt - 1"
+
+_WRITES = {
+    "attempt": "attempt + 1",
+    "worker_id": "item_worker_id",
+    "holder": "NULL",
+    "held_at": "NULL",
+    "started_at": "COALESCE(started_at, {now} - item_age_ms)",
+    "claimed_at": "{now} - item_age_ms",
+    "stale_at": "{now} - item_age_ms + running_stale_ms",
+    "wait_until": "NULL",
+}
 
 _CLAIM = Move(
     arrow=CLAIM,
-    columns={"run_id": "text", "dispatch": "integer", "worker_id": "text"},
-    writes={
-        "attempt": "attempt + 1",
-        "worker_id": "item_worker_id",
-        "started_at": "COALESCE(started_at, {now})",
-        "claimed_at": "{now}",
-        "stale_at": "{now} + running_stale_ms",
-        "wait_until": "NULL",
+    columns={
+        "run_id": "text",
+        "dispatch": "integer",
+        "worker_id": "text",
+        "age_ms": "integer",
     },
-    guards=(SAME_DISPATCH, LEASE_IS_LIVE),
+    writes=_WRITES,
+    guards=(SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP),
+)
+
+_BEGIN = Move(
+    arrow=CLAIM,
+    columns={**_CLAIM.columns, "attempt": "integer"},
+    writes=_WRITES,
+    guards=(SAME_DISPATCH, HELD_BY_WORKER, NEXT_ATTEMPT),
 )
 
 
 class Claiming:
-    """At most one attempt is current, and only a worker with a live lease may hold it."""
+    """At most one attempt is current, and only a worker that was alive may have taken it."""
 
     ledger: Ledger
 
@@ -41,7 +65,7 @@ class Claiming:
         """
         asked = list(dict.fromkeys(deliveries))
         items = [
-            {"run_id": item.run_id, "dispatch": item.dispatch, "worker_id": worker_id}
+            {"run_id": item.run_id, "dispatch": item.dispatch, "worker_id": worker_id, "age_ms": 0}
             for item in asked
         ]
         with self.ledger.transaction():
@@ -56,14 +80,36 @@ class Claiming:
             for delivery in deliveries
         ]
 
+    def begin(self, beginnings: Sequence[Beginning]) -> list[RunId]:
+        """Record reserved deliveries as begun; the runs whose start is recorded.
+
+        One that is missing was handed on meanwhile, and whatever it reports is late; or the answer
+        to an earlier, identical call was lost, and its end is recorded as usual.
+        """
+        items = [_item(beginning) for beginning in beginnings]
+        with self.ledger.transaction():
+            moved = moves.apply(self.ledger, _BEGIN, items, by=Source.WORKER)
+            begin_attempts(self.ledger, moved)
+        return [RunId(row["id"]) for row in moved]
+
     def _refusals(
         self, deliveries: Sequence[Delivery], worker_id: WorkerId
     ) -> dict[Delivery, Claim]:
         rows = moves.read_runs(self.ledger, [delivery.run_id for delivery in deliveries])
         return {
-            delivery: _refusal(delivery, rows.get(delivery.run_id), worker_id)
+            delivery: _refused(delivery, rows.get(delivery.run_id), worker_id)
             for delivery in deliveries
         }
+
+
+def _item(beginning: Beginning) -> dict[str, Any]:
+    return {
+        "run_id": beginning.run_id,
+        "dispatch": beginning.dispatch,
+        "worker_id": beginning.worker_id,
+        "attempt": beginning.attempt,
+        "age_ms": max(0, int(beginning.age_s * 1000)),
+    }
 
 
 def _claim(row: Row) -> Claim:
@@ -75,19 +121,13 @@ def _claim(row: Row) -> Claim:
         workspace_id=row["workspace_id"],
         worker_id=WorkerId(row["worker_id"]),
         context=row["context"],
+        payload=row["payload"],
     )
 
 
-def _refusal(delivery: Delivery, row: Row | None, worker_id: WorkerId) -> Claim:
-    if row is None:
-        return Claim(delivery.run_id, refusal=Refusal.UNKNOWN_RUN)
-    if row["status"] == Status.COMPLETED:
-        return Claim(delivery.run_id, refusal=Refusal.COMPLETED)
-    if row["dispatch"] != delivery.dispatch:
-        return Claim(delivery.run_id, refusal=Refusal.SUPERSEDED)
-    if row["status"] == Status.RUNNING:
-        # Committed, and the answer was lost: the attempt is this worker's own.
-        if row["worker_id"] == worker_id:
-            return _claim(row)
-        return Claim(delivery.run_id, refusal=Refusal.RUNNING)
-    return Claim(delivery.run_id, refusal=Refusal.LEASE_LOST)
+def _refused(delivery: Delivery, row: Row | None, worker_id: WorkerId) -> Claim:
+    refusal = refusal_of(delivery, row, worker_id)
+    # Committed, and the answer was lost: the attempt is this worker's own.
+    if row and refusal is Refusal.RUNNING and row["worker_id"] == worker_id:
+        return _claim(row)
+    return Claim(delivery.run_id, refusal=refusal)

@@ -9,18 +9,20 @@ from lastword.identity import RunId
 from lastword.reasons import SENTENCES, Reason
 from lastword.service import moves
 from lastword.service.attempts import end_attempts
+from lastword.service.children import HAS_NOT_RETURNED, NO_CHILD_IS_OPEN, WAITS_UNTIL
 from lastword.service.moves import SAME_ATTEMPT, SAME_DISPATCH, SAME_WORKER, Move
 from lastword.service.values import AttemptEnd, Recorded, Rejection
 from lastword.states import (
     BRIDGE_ATTEMPT,
     BRIDGE_DELIVERY,
+    CANCEL_ATTEMPT,
     FINISH,
     EventKind,
     Outcome,
     Source,
     Status,
 )
-from lastword.storage.ledger import Ledger, Row, as_json
+from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 
 _END_COLUMNS: Mapping[str, Any] = {
     "run_id": "text",
@@ -46,7 +48,14 @@ _FINISH = Move(
     arrow=FINISH,
     columns=_END_COLUMNS,
     writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
-    guards=(SAME_ATTEMPT, SAME_WORKER),
+    guards=(SAME_ATTEMPT, SAME_WORKER, NO_CHILD_IS_OPEN),
+)
+
+_CANCEL = Move(
+    arrow=CANCEL_ATTEMPT,
+    columns=_END_COLUMNS,
+    writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
+    guards=(SAME_ATTEMPT, SAME_WORKER, "cancel_requested_at IS NOT NULL"),
 )
 
 _BRIDGE_ATTEMPT = Move(
@@ -84,8 +93,15 @@ class Ending:
     ledger: Ledger
 
     def finish(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
-        """Record attempts that returned; what became of each report."""
+        """Record attempts that returned; what became of each report.
+
+        A run with open children ends with the last of them.
+        """
         return self._end(_FINISH, ends, by=Source.WORKER)
+
+    def cancelled(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
+        """Record attempts that were asked to stop and did."""
+        return self._end(_CANCEL, ends, by=Source.WORKER)
 
     def fail(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
         """Carry the queue's failure of current attempts onto their runs."""
@@ -106,14 +122,51 @@ class Ending:
             moved = moves.apply(self.ledger, _BRIDGE_DELIVERY, items, by=Source.BRIDGE)
         return [RunId(row["id"]) for row in moved]
 
+    def reject_message(self, *, message_queue: str, message_ref: str, reason: Reason) -> None:
+        """Carry onto its run that the queue delivered a message which names none."""
+        param = self.ledger.dialect.param
+        with self.ledger.session():
+            rows = self.ledger.execute(
+                "SELECT id, dispatch FROM lastword_run WHERE completed_at IS NULL "
+                f"AND message_queue = {param} AND message_ref = {param}",
+                message_queue,
+                message_ref,
+            )
+        self.reject([Rejection(RunId(row["id"]), row["dispatch"], reason) for row in rows])
+
     def _end(self, move: Move, ends: Sequence[AttemptEnd], *, by: Source) -> dict[RunId, Recorded]:
         items = [_end_item(end) for end in ends]
         with self.ledger.transaction():
             moved = moves.apply(self.ledger, move, items, by=by)
             end_attempts(self.ledger, moved, items)
             recorded = {RunId(row["id"]): Recorded.MOVED for row in moved}
+            if move is _FINISH:
+                missing = [item for item in items if item["run_id"] not in recorded]
+                recorded.update(self._hand_over(missing))
             recorded.update(self._late([end for end in ends if end.run_id not in recorded]))
         return recorded
+
+    def _hand_over(self, items: Sequence[Mapping[str, Any]]) -> dict[RunId, Recorded]:
+        # The attempt is over; from here on its run belongs to its children.
+        if not items:
+            return {}
+        ledger = self.ledger
+        rows = ledger.execute(
+            "UPDATE lastword_run SET returned_at = {now}, returned_outcome = item_outcome, "
+            f"stale_at = {WAITS_UNTIL}, changed_at = {{now}}, "
+            "summary_counts = item_summary_counts, failures = item_failures, "
+            f"context = item_context FROM {ledger.dialect.batch(_END_COLUMNS)} AS item "
+            f"WHERE id = item_run_id AND completed_at IS NULL AND status = '{Status.RUNNING}' "
+            f"AND {SAME_ATTEMPT} AND {SAME_WORKER} AND {HAS_NOT_RETURNED} "
+            f"RETURNING {moves.RETURNED}, children, children_open, children_succeeded, "
+            "summary_counts, failures".replace("{now}", ledger.dialect.now_ms),
+            as_batch(items),
+        )
+        end_attempts(ledger, rows, items)
+        moves.write_events(ledger, [_waiting_event(row) for row in rows])
+        # The last child may have ended between this attempt's return and its record.
+        moves.gather(ledger, [row for row in rows if row["children_open"] == 0])
+        return {RunId(row["id"]): Recorded.WAITING for row in rows}
 
     def _late(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
         rows = moves.read_runs(self.ledger, [end.run_id for end in ends])
@@ -123,11 +176,7 @@ class Ending:
             if (row := rows.get(end.run_id))
         }
         late = [end for end in ends if recorded.get(end.run_id) is Recorded.LATE]
-        moves.write_events(self.ledger, [_late_event(end, rows[end.run_id]) for end in late])
-        for end in late:
-            moves.log_late_result(
-                end.run_id, rows[end.run_id]["operation"], end.attempt, end.outcome
-            )
+        moves.write_late_results(self.ledger, [_late_event(end, rows[end.run_id]) for end in late])
         return recorded
 
 
@@ -161,17 +210,36 @@ def _bridged(reason: Reason, evidence: str = "") -> str:
 
 
 def _is_recorded(end: AttemptEnd, row: Row) -> bool:
+    if (row["attempt"], row["worker_id"]) != (end.attempt, end.worker_id):
+        return False
+    if row["returned_at"] is not None:
+        return True
     return (
         row["status"] == Status.COMPLETED
         and row["closed_by"] in {Source.WORKER, Source.BRIDGE}
         and row["outcome"] == end.outcome
-        and (row["attempt"], row["worker_id"]) == (end.attempt, end.worker_id)
     )
+
+
+def _waiting_event(row: Row) -> dict[str, Any]:
+    return {
+        "run_id": row["id"],
+        "at": row["changed_at"],
+        "kind": EventKind.AWAITING_CHILDREN,
+        "source": Source.WORKER,
+        "attempt": row["attempt"],
+        "worker_id": row["worker_id"],
+        "outcome": Outcome.PENDING,
+        "reason": None,
+        "terminal": 0,
+        "detail": as_json({"children": row["children"], "open": row["children_open"]}),
+    }
 
 
 def _late_event(end: AttemptEnd, row: Row) -> dict[str, Any]:
     return {
         "run_id": end.run_id,
+        "operation": row["operation"],
         "at": row["now"],
         "kind": EventKind.LATE_RESULT,
         "source": Source.WORKER,

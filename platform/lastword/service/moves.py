@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lastword.logs import log_transition
-from lastword.states import TERMINAL, Arrow, EventKind, Source
+from lastword.service.children import HAS_RETURNED, NO_CHILD_IS_OPEN, count_off, gathered
+from lastword.service.counters import Counted, count
+from lastword.service.workers import HOLDER_IS_GONE
+from lastword.states import GATHER, TERMINAL, Arrow, EventKind, Outcome, Source
 from lastword.storage.dialects import ColumnType
 from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 
@@ -24,7 +28,7 @@ SAME_MESSAGE = "COALESCE(message_ref, '') = COALESCE(item_message_ref, '')"
 #: A run's row as a move returns it.
 RETURNED = (
     "id, operation, tenant_id, workspace_id, attempt, dispatch, retries, worker_id, outcome, "
-    "reason, payload, context, available_at, changed_at"
+    "reason, payload, context, available_at, changed_at, parent_id"
 )
 
 _EVENT_COLUMNS: Mapping[str, ColumnType] = {
@@ -59,6 +63,21 @@ class Move:
     details: Sequence[str] = field(default=())
 
 
+_GATHER = Move(
+    arrow=GATHER,
+    columns={"run_id": "text", "reason": "text", "summary_counts": "text"},
+    writes={
+        "outcome": "CASE WHEN children_succeeded = children THEN returned_outcome "
+        f"WHEN children_succeeded = 0 THEN '{Outcome.FAILED}' "
+        f"ELSE '{Outcome.PARTIALLY_SUCCEEDED}' END",
+        "reason": "item_reason",
+        "summary_counts": "item_summary_counts",
+        "closed_by": f"'{Source.CHILDREN}'",
+    },
+    guards=(HAS_RETURNED, NO_CHILD_IS_OPEN),
+)
+
+
 def apply(
     ledger: Ledger, move: Move, items: Sequence[Mapping[str, Any]], *, by: Source
 ) -> list[Row]:
@@ -75,7 +94,14 @@ def apply(
         for row in moved
     }
     record(ledger, move.arrow, moved, by=by, told=told)
+    if move.arrow.target in TERMINAL:
+        gather(ledger, count_off(ledger, moved))
     return moved
+
+
+def gather(ledger: Ledger, parents: Sequence[Row]) -> list[Row]:
+    """End runs that waited for nothing but their children. Call inside a transaction."""
+    return apply(ledger, _GATHER, [gathered(row) for row in parents], by=Source.CHILDREN)
 
 
 def record(
@@ -102,20 +128,24 @@ def record(
     ledger.after_commit(lambda: _log(moved, arrow, events))
 
 
-def write_events(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> None:
-    """Append events. A late result is kept once per attempt, however often it is reported."""
+def write_events(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Append events; those that were new.
+
+    A late result is kept once per attempt, however often it is reported.
+    """
     if not events:
-        return
+        return []
     names = ", ".join(_EVENT_COLUMNS)
     picked = ", ".join(
         f"item_{name} = 1" if name == "terminal" else f"item_{name}" for name in _EVENT_COLUMNS
     )
-    ledger.execute(
+    return ledger.execute(
         f"INSERT INTO lastword_event ({names}) "
         f"SELECT {picked} FROM {ledger.dialect.batch(_EVENT_COLUMNS)} AS item "
         f"WHERE item_kind <> '{EventKind.LATE_RESULT}' OR NOT EXISTS ("
         f"SELECT 1 FROM lastword_event WHERE kind = '{EventKind.LATE_RESULT}' "
-        f"AND run_id = item_run_id AND attempt = item_attempt)",
+        f"AND run_id = item_run_id AND attempt = item_attempt) "
+        f"RETURNING run_id, attempt, outcome",
         as_batch(events),
     )
 
@@ -124,8 +154,11 @@ def read_runs(ledger: Ledger, run_ids: Sequence[str]) -> dict[str, Row]:
     """Runs as they stand, with `now`, for a verb that has to say why it did not move them."""
     if not run_ids:
         return {}
+    now = ledger.dialect.now_ms
     rows = ledger.execute(
-        f"SELECT status, closed_by, {RETURNED}, {ledger.dialect.now_ms} AS now "
+        f"SELECT status, closed_by, {RETURNED}, holder, returned_at, "
+        "CASE WHEN completed_at IS NULL THEN cancel_requested_at END AS cancel_requested_at, "
+        f"NOT {HOLDER_IS_GONE.replace('{now}', now)} AS holder_is_live, {now} AS now "
         "FROM lastword_run "
         f"JOIN {ledger.dialect.batch({'run_id': 'text'})} AS item ON id = item_run_id",
         as_batch([{"run_id": run_id} for run_id in run_ids]),
@@ -133,11 +166,26 @@ def read_runs(ledger: Ledger, run_ids: Sequence[str]) -> dict[str, Row]:
     return {row["id"]: row for row in rows}
 
 
-def log_late_result(run_id: str, operation: str, attempt: int, outcome: str) -> None:
-    """Write the line of a result that came too late to count."""
-    log_transition(
-        EventKind.LATE_RESULT, run=run_id, operation=operation, attempt=attempt, outcome=outcome
-    )
+def write_late_results(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> None:
+    """Keep results that came too late to count: one event and one count for each attempt.
+
+    Args:
+        ledger: where.
+        events: of kind `late_result`; each with its run's `operation` beside the columns.
+    """
+    for event in write_events(ledger, events):
+        operation = next(item["operation"] for item in events if item["run_id"] == event["run_id"])
+        count(ledger, Counted.LATE_RESULTS, operation)
+        ledger.after_commit(
+            partial(
+                log_transition,
+                EventKind.LATE_RESULT,
+                run=event["run_id"],
+                operation=operation,
+                attempt=event["attempt"],
+                outcome=event["outcome"],
+            )
+        )
 
 
 def _statement(ledger: Ledger, move: Move) -> str:
@@ -145,7 +193,9 @@ def _statement(ledger: Ledger, move: Move) -> str:
     arrow = move.arrow
     writes = {"status": f"'{arrow.target}'", "changed_at": now, **move.writes}
     if arrow.target in TERMINAL:
-        writes.update(completed_at=now, stale_at="NULL", wait_until="NULL")
+        writes.update(
+            completed_at=now, stale_at="NULL", wait_until="NULL", holder="NULL", held_at="NULL"
+        )
     assignments = ", ".join(f"{column} = {value}" for column, value in writes.items())
     origins = ", ".join(f"'{status}'" for status in sorted(arrow.origins))
     # completed_at IS NULL is what lets both databases use the index of active rows.

@@ -1,4 +1,4 @@
-"""The verbs of reconcilers and operators: send again, take back, close, put off, cancel.
+"""The verbs of reconcilers: send again, take back, close, put off.
 
 A verdict carries the state it was reached from. If the run has moved since, or the evidence no
 longer holds at the instant of writing, the verb moves nothing.
@@ -13,21 +13,24 @@ from lastword.identity import RunId
 from lastword.reasons import SENTENCES, Reason
 from lastword.service import moves
 from lastword.service.attempts import end_attempts
+from lastword.service.children import HAS_NOT_RETURNED
 from lastword.service.moves import SAME_ATTEMPT, SAME_DISPATCH, SAME_MESSAGE, Move
+from lastword.service.reserving import NOT_IN_HAND, SUSPECTED
 from lastword.service.values import Redispatched, Sighting, Verdict
 from lastword.service.workers import WORKER_DOES_NOT_LIST, WORKER_IS_GONE
 from lastword.states import (
-    CANCEL_QUEUED,
     CLOSE_QUEUED,
     CLOSE_RUNNING,
     RECOVER,
     REDISPATCH,
     Arrow,
-    Outcome,
     Source,
     Status,
 )
 from lastword.storage.ledger import Ledger, Row, as_batch, as_json
+
+#: Milliseconds an attempt gets to stop once it was asked to.
+CANCEL_BOUND_MS = 30_000
 
 _PAST_STALE = "stale_at <= {now}"
 _PAST_WAIT = "wait_until <= {now}"
@@ -37,9 +40,13 @@ _STILL_HOLDS = {
     Reason.STALE_QUEUED: _PAST_STALE,
     Reason.STALE_RUNNING: _PAST_STALE,
     Reason.QUEUE_WAIT_EXCEEDED: _PAST_WAIT,
-    Reason.WORKER_LOST: WORKER_IS_GONE,
-    Reason.ATTEMPT_ABANDONED: WORKER_DOES_NOT_LIST,
-    Reason.TOO_MANY_DELIVERIES: f"({WORKER_IS_GONE} OR {WORKER_DOES_NOT_LIST})",
+    Reason.CANCEL_IGNORED: f"cancel_requested_at <= {{now}} - {CANCEL_BOUND_MS}",
+    # A run that waits for its children needs no worker any more.
+    Reason.WORKER_LOST: f"{HAS_NOT_RETURNED} AND {WORKER_IS_GONE}",
+    Reason.ATTEMPT_ABANDONED: f"{HAS_NOT_RETURNED} AND {WORKER_DOES_NOT_LIST}",
+    Reason.TOO_MANY_DELIVERIES: (
+        f"{HAS_NOT_RETURNED} AND ({WORKER_IS_GONE} OR {WORKER_DOES_NOT_LIST})"
+    ),
 }
 
 _SEEN_STATE = (SAME_ATTEMPT, SAME_DISPATCH, SAME_MESSAGE)
@@ -50,6 +57,7 @@ _COLUMNS: Mapping[str, Any] = {
     "dispatch": "integer",
     "message_ref": "text",
     "reason": "text",
+    "outcome": "text",
     "charged": "integer",
     "source": "text",
     "reconciliation": "text",
@@ -60,23 +68,34 @@ _SEND_AGAIN = {
     "message_queue": "NULL",
     "message_ref": "NULL",
     "sent_at": "{now}",
+    "holder": "NULL",
+    "held_at": "NULL",
 }
+
+#: A run that lost a worker may have lost one before, unseen: then that counts too, once.
+_LOSSES = (
+    "lost_deliveries + item_charged "
+    "+ CASE WHEN item_charged = 1 AND probation = 1 THEN 1 ELSE 0 END"
+)
 
 _WRITES: Mapping[Arrow, Mapping[str, str]] = {
     REDISPATCH: {
         **_SEND_AGAIN,
+        # What held it may have begun and died before that was recorded.
+        "probation": f"CASE WHEN holder IS NULL THEN probation ELSE {SUSPECTED} END",
         "stale_at": "CASE WHEN available_at > {now} THEN available_at ELSE {now} END "
         "+ queued_stale_ms",
     },
     RECOVER: {
         **_SEND_AGAIN,
-        "lost_deliveries": "lost_deliveries + item_charged",
+        "lost_deliveries": _LOSSES,
+        "probation": "2",
         "available_at": "{now}",
         "stale_at": "{now} + queued_stale_ms",
         "wait_until": "{now} + max_queue_wait_ms",
     },
     CLOSE_QUEUED: {
-        "outcome": f"'{Outcome.FAILED}'",
+        "outcome": "item_outcome",
         "reason": "item_reason",
         "closed_by": "item_source",
         "reconciliation": "item_reconciliation",
@@ -84,18 +103,8 @@ _WRITES: Mapping[Arrow, Mapping[str, str]] = {
 }
 _CLOSE_RUNNING = {
     **_WRITES[CLOSE_QUEUED],
-    "lost_deliveries": "lost_deliveries + item_charged",
+    "lost_deliveries": _LOSSES,
 }
-
-_CANCEL = Move(
-    arrow=CANCEL_QUEUED,
-    columns={"run_id": "text"},
-    writes={
-        "outcome": f"'{Outcome.CANCELLED}'",
-        "reason": f"'{Reason.CANCELLED_BY_OPERATOR}'",
-        "closed_by": f"'{Source.OPERATOR}'",
-    },
-)
 
 
 class Reconciling:
@@ -166,17 +175,6 @@ class Reconciling:
             )
         return [RunId(row["id"]) for row in rows]
 
-    def cancel_queued(self, run_ids: Sequence[RunId]) -> list[RunId]:
-        """End runs that have not started, because an operator asked; the runs that were ended."""
-        with self.ledger.transaction():
-            moved = moves.apply(
-                self.ledger,
-                _CANCEL,
-                [{"run_id": run_id} for run_id in run_ids],
-                by=Source.OPERATOR,
-            )
-        return [RunId(row["id"]) for row in moved]
-
     def _move(
         self,
         arrow: Arrow,
@@ -193,6 +191,8 @@ class Reconciling:
                 groups.setdefault(key, []).append(_item(verdict))
         for (source, still_holds), items in groups.items():
             guards = (*_SEEN_STATE, still_holds) if still_holds else _SEEN_STATE
+            if status is Status.QUEUED:
+                guards = (*guards, NOT_IN_HAND)
             move = Move(
                 arrow=arrow,
                 columns=_COLUMNS,
@@ -214,6 +214,7 @@ def _item(verdict: Verdict) -> dict[str, Any]:
         "dispatch": verdict.dispatch,
         "message_ref": verdict.message_ref,
         "reason": verdict.reason,
+        "outcome": verdict.outcome,
         "charged": int(verdict.charged),
         "source": verdict.source,
         "reconciliation": as_json(_reconciliation(verdict)),

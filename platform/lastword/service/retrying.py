@@ -8,7 +8,9 @@ from typing import Any
 from lastword.identity import RunId
 from lastword.service import moves
 from lastword.service.attempts import end_attempts
+from lastword.service.children import HAS_NOT_RETURNED
 from lastword.service.moves import SAME_ATTEMPT, SAME_WORKER, Move
+from lastword.service.reserving import NOT_ASKED_TO_STOP
 from lastword.service.values import Retry
 from lastword.states import RETRY, Source, Status
 from lastword.storage.ledger import Ledger
@@ -35,7 +37,7 @@ _RETRY = Move(
         "stale_at": "{now} + item_delay_ms + queued_stale_ms",
         "wait_until": "{now} + item_delay_ms + max_queue_wait_ms",
     },
-    guards=(SAME_ATTEMPT, SAME_WORKER),
+    guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED, NOT_ASKED_TO_STOP),
     details=("retries", "delay_ms"),
 )
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from lastword.service.accepting import Accepting
+from lastword.service.cancelling import Cancelling
 from lastword.service.claiming import Claiming
 from lastword.service.ending import Ending
 from lastword.service.reconciling import Reconciling
+from lastword.service.reserving import Reserving
 from lastword.service.retrying import Retrying
 from lastword.storage.ledger import Ledger
 
 
-class RunService(Accepting, Claiming, Retrying, Ending, Reconciling):
+class RunService(Accepting, Reserving, Claiming, Retrying, Ending, Cancelling, Reconciling):
     """The only writer of `status`, `outcome`, `reason` and `attempt`.
 
     Every verb takes many runs, moves them in one guarded statement with their events in the same

@@ -27,6 +27,8 @@ class NewRun:
         identity_hash: at most one active run may hold it; None never collides.
         message_queue: where its message will be, if that is known already.
         message_ref: the broker's own id of that message, if it has one.
+        retry_of: the completed run that this one does again.
+        parent_id: the run that this one is a part of, and that ends with its last part.
     """
 
     run_id: RunId
@@ -42,6 +44,8 @@ class NewRun:
     message_queue: str | None = None
     message_ref: str | None = None
     context: Mapping[str, Any] = field(default_factory=dict)
+    retry_of: RunId | None = None
+    parent_id: RunId | None = None
 
 
 class Acceptance(StrEnum):
@@ -85,12 +89,59 @@ class Refusal(StrEnum):
     COMPLETED = "completed"
     #: The run is being worked on.
     RUNNING = "running"
+    #: Another worker with a live lease has fetched this delivery.
+    HELD = "held"
+    #: The run was asked to stop before it was begun.
+    ASKED_TO_STOP = "asked_to_stop"
+    #: The message came unmarked, and cannot be accepted: it is too large, or no JSON.
+    UNACCEPTABLE = "unacceptable"
+    #: The message does not ask for what was accepted under its id.
+    TAMPERED = "tampered"
     #: The run was sent again since: a later message carries it.
     SUPERSEDED = "superseded"
     #: The ledger has no such run.
     UNKNOWN_RUN = "unknown_run"
     #: This worker's own lease is not live: it may not start anything.
     LEASE_LOST = "lease_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The answer to a delivery that was fetched: it may become this attempt, or the refusal.
+
+    Attributes:
+        attempt: the number of the attempt that it becomes, once it is begun.
+        probation: whether its start has to be recorded before it is executed.
+        payload: the message as it was accepted.
+        context: the run's context as JSON text.
+    """
+
+    run_id: RunId
+    dispatch: int
+    attempt: int = 0
+    operation: str = ""
+    tenant_id: str | None = None
+    workspace_id: str | None = None
+    worker_id: WorkerId | None = None
+    context: str = "{}"
+    payload: str = ""
+    probation: bool = False
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A reserved delivery whose execution has begun; recorded with others, perhaps with its end.
+
+    Attributes:
+        age_s: how long ago it began, in seconds.
+    """
+
+    run_id: RunId
+    dispatch: int
+    attempt: int
+    worker_id: WorkerId
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +157,8 @@ class Claim:
     worker_id: WorkerId | None = None
     #: The run's context as JSON text.
     context: str = "{}"
+    #: The message as it was accepted.
+    payload: str = ""
     refusal: Refusal | None = None
 
 
@@ -152,6 +205,8 @@ class Recorded(StrEnum):
     """What became of a reported end."""
 
     MOVED = "moved"
+    #: The attempt is over; the run ends with the last of its children.
+    WAITING = "waiting"
     #: The same report had been recorded before.
     ALREADY = "already"
     #: The run was closed or handed on meanwhile: kept as a late result, the truth stands.
@@ -179,6 +234,7 @@ class Verdict:
         threshold_s: the limit that was passed, in seconds, if one was.
         age_s: how long the run had been in its state, in seconds.
         charged: whether the loss counts against `max_deliveries`.
+        outcome: how a run that is closed ends.
     """
 
     run_id: RunId
@@ -192,6 +248,7 @@ class Verdict:
     age_s: float | None = None
     message_ref: str | None = None
     charged: bool = False
+    outcome: Outcome = Outcome.FAILED
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from lastword.counts import Number
 from lastword.identity import RunId, WorkerId
@@ -13,21 +14,26 @@ from lastword.storage.ledger import Ledger, as_batch, as_json
 
 #: Guard: the worker that asks holds a live lease.
 LEASE_IS_LIVE = (
-    "EXISTS (SELECT 1 FROM lastword_worker AS holder WHERE holder.id = item_worker_id "
-    "AND holder.ended_at IS NULL AND holder.lease_until > {now})"
+    "EXISTS (SELECT 1 FROM lastword_worker AS known WHERE known.id = item_worker_id "
+    "AND known.ended_at IS NULL AND known.lease_until > {now})"
 )
 
 #: Condition over a run: the worker of its attempt holds no live lease.
 WORKER_IS_GONE = (
-    "NOT EXISTS (SELECT 1 FROM lastword_worker AS holder WHERE holder.id = lastword_run.worker_id "
-    "AND holder.ended_at IS NULL AND holder.lease_until > {now})"
+    "NOT EXISTS (SELECT 1 FROM lastword_worker AS known WHERE known.id = lastword_run.worker_id "
+    "AND known.ended_at IS NULL AND known.lease_until > {now})"
 )
 
+#: Condition over a run: whoever holds its delivery, if anybody does, has no live lease.
+HOLDER_IS_GONE = (
+    "NOT EXISTS (SELECT 1 FROM lastword_worker AS known WHERE known.id = lastword_run.holder "
+    "AND known.ended_at IS NULL AND known.lease_until > {now})"
+)
 
 #: Condition over a run: its worker's last list of what it works on does not have it.
 WORKER_DOES_NOT_LIST = (
-    "NOT EXISTS (SELECT 1 FROM lastword_worker AS holder WHERE holder.id = lastword_run.worker_id "
-    "AND REPLACE(holder.working, lastword_run.id, '') <> holder.working)"
+    "NOT EXISTS (SELECT 1 FROM lastword_worker AS known WHERE known.id = lastword_run.worker_id "
+    "AND REPLACE(known.working, lastword_run.id, '') <> known.working)"
 )
 
 
@@ -51,6 +57,21 @@ class NewWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class Beat:
+    """The answer to a heartbeat.
+
+    Attributes:
+        at_ms: its moment by the ledger's clock.
+        cancel: the runs of this worker, in work or held, that were asked to stop.
+        saved: the runs whose progress is kept; one whose start is not recorded yet is missing.
+    """
+
+    at_ms: int
+    cancel: frozenset[RunId] = frozenset()
+    saved: frozenset[RunId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """What an attempt has counted so far."""
 
@@ -71,8 +92,8 @@ class WorkerService:
         with self.ledger.transaction():
             self.ledger.execute(
                 "INSERT INTO lastword_worker (id, host, pid, version, broker_id, threads, "
-                "started_at, heartbeat_at, lease_until, working, listed_at) "
-                f"VALUES ({', '.join([param] * 6)}, {now}, {now}, {now} + {param}, '[]', 0) "
+                "started_at, heartbeat_at, ticked_at, lease_until, working, listed_at) "
+                f"VALUES ({', '.join([param] * 6)}, {now}, {now}, {now}, {now} + {param}, '[]', 0) "
                 "ON CONFLICT (id) DO NOTHING",
                 worker.worker_id,
                 worker.host,
@@ -92,7 +113,7 @@ class WorkerService:
         working: Sequence[RunId],
         listed_at_ms: int = 0,
         progress: Sequence[Progress] = (),
-    ) -> int | None:
+    ) -> Beat | None:
         """Renew a lease, list what is being worked on, and carry progress with it.
 
         Args:
@@ -104,56 +125,107 @@ class WorkerService:
             progress: what its attempts have counted.
 
         Returns:
-            The moment of this beat, or None if the worker was ended meanwhile: it may not start
+            What the worker has to know, or None if it was ended meanwhile: it may not start
             anything, and what it still ends is late.
         """
         now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
         with self.ledger.transaction():
             renewed = self.ledger.execute(
-                f"UPDATE lastword_worker SET heartbeat_at = {now}, lease_until = {now} + {param}, "
-                f"working = {param}, listed_at = {param} "
+                f"UPDATE lastword_worker SET heartbeat_at = {now}, ticked_at = {now}, "
+                f"lease_until = {now} + {param}, working = {param}, listed_at = {param} "
                 f"WHERE id = {param} AND ended_at IS NULL RETURNING heartbeat_at",
                 int(lease_ttl_s * 1000),
                 as_batch(list(working)),
                 listed_at_ms,
                 worker_id,
             )
-            if renewed:
-                self._save(worker_id, progress)
-        return int(renewed[0]["heartbeat_at"]) if renewed else None
+            if not renewed:
+                return None
+            saved = self._save(worker_id, progress)
+            asked = self._asked_to_stop(worker_id)
+        return Beat(int(renewed[0]["heartbeat_at"]), asked, saved)
 
-    def end(self, worker_id: WorkerId) -> None:
-        """A worker has stopped in good order. Repeating it changes nothing."""
-        self._end("id = {param}", WorkerEnding.STOPPED, worker_id)
+    def renew(self, worker_id: WorkerId, *, lease_ttl_s: float) -> bool:
+        """Renew a lease from beside the worker, whose process is seen to be alive.
+
+        Says nothing of what it works on. False if the worker was ended.
+        """
+        now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
+        with self.ledger.transaction():
+            renewed = self.ledger.execute(
+                f"UPDATE lastword_worker SET heartbeat_at = {now}, lease_until = {now} + {param} "
+                f"WHERE id = {param} AND ended_at IS NULL RETURNING id",
+                int(lease_ttl_s * 1000),
+                worker_id,
+            )
+        return bool(renewed)
+
+    def end(self, worker_id: WorkerId, *, cause: Mapping[str, Any] | None = None) -> None:
+        """A worker has stopped by itself. Repeating it changes nothing.
+
+        Args:
+            worker_id: the worker.
+            cause: what should be known of its end, if it was not in good order.
+        """
+        self._end("id = {param}", WorkerEnding.STOPPED, cause, worker_id)
+
+    def lose(self, worker_id: WorkerId, *, cause: Mapping[str, Any]) -> bool:
+        """A worker's process was seen to be gone; whether it was not ended already."""
+        return bool(self._end("id = {param}", WorkerEnding.LOST, cause, worker_id))
 
     def lose_expired(self) -> list[WorkerId]:
         """End every worker whose lease has run out; those that were ended."""
-        return self._end("lease_until <= {now}", WorkerEnding.LOST)
+        cause = {"seen": "its lease ran out"}
+        return self._end("lease_until <= {now}", WorkerEnding.LOST, cause)
 
-    def _end(self, condition: str, ending: WorkerEnding, *parameters: str) -> list[WorkerId]:
+    def _end(
+        self,
+        condition: str,
+        ending: WorkerEnding,
+        cause: Mapping[str, Any] | None,
+        *parameters: str,
+    ) -> list[WorkerId]:
         now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
         with self.ledger.transaction():
             ended = self.ledger.execute(
-                f"UPDATE lastword_worker SET ended_at = {now}, ending = '{ending}' "
+                f"UPDATE lastword_worker SET ended_at = {now}, ending = '{ending}', "
+                f"cause = {param} "
                 f"WHERE ended_at IS NULL AND {condition.format(now=now, param=param)} "
                 "RETURNING id, host, pid",
+                as_json(cause) if cause is not None else None,
                 *parameters,
             )
         for row in ended:
-            log_transition(f"worker_{ending}", worker=row["id"], host=row["host"], pid=row["pid"])
+            log_transition(
+                f"worker_{ending}",
+                worker=row["id"],
+                host=row["host"],
+                pid=row["pid"],
+                cause=dict(cause) if cause else None,
+            )
         return [WorkerId(row["id"]) for row in ended]
 
-    def _save(self, worker_id: WorkerId, progress: Sequence[Progress]) -> None:
+    def _asked_to_stop(self, worker_id: WorkerId) -> frozenset[RunId]:
+        param = self.ledger.dialect.param
+        rows = self.ledger.execute(
+            "SELECT id FROM lastword_run WHERE completed_at IS NULL "
+            f"AND cancel_requested_at IS NOT NULL AND (worker_id = {param} OR holder = {param})",
+            worker_id,
+            worker_id,
+        )
+        return frozenset(RunId(row["id"]) for row in rows)
+
+    def _save(self, worker_id: WorkerId, progress: Sequence[Progress]) -> frozenset[RunId]:
         if not progress:
-            return
+            return frozenset()
         self.ledger.lock("lastword_run", [item.run_id for item in progress])
         source = self.ledger.dialect.batch(
             {"run_id": "text", "attempt": "integer", "counts": "text"},
         )
-        self.ledger.execute(
+        rows = self.ledger.execute(
             f"UPDATE lastword_run SET summary_counts = item_counts FROM {source} AS item "
             "WHERE id = item_run_id AND status = 'running' AND attempt = item_attempt "
-            f"AND worker_id = {self.ledger.dialect.param}",
+            f"AND worker_id = {self.ledger.dialect.param} RETURNING id",
             as_batch(
                 [
                     {
@@ -166,3 +238,4 @@ class WorkerService:
             ),
             worker_id,
         )
+        return frozenset(RunId(row["id"]) for row in rows)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -76,6 +78,29 @@ def sibling_of(ledger: Ledger) -> Ledger:
         return open_ledger(f"sqlite:///{Path(name).absolute()}")
     database = _pooled_postgres(name, **{**_connection(), **ledger.database.connect_params})
     return Ledger(database, address=ledger.address)
+
+
+def described(ledger: Ledger) -> dict[str, Any] | None:
+    """Where a ledger is, as JSON values, for `open_described` in another process of this host.
+
+    None if another process cannot open it. Holds the password, if there is one.
+    """
+    name = str(ledger.database.database)
+    if isinstance(ledger.database, peewee.SqliteDatabase):
+        return None if ":memory:" in name else {"sqlite": str(Path(name).absolute())}
+    connection = {**_connection(), **ledger.database.connect_params}
+    try:
+        return {"postgresql": name, "connection": json.loads(json.dumps(connection))}
+    except TypeError:
+        return None
+
+
+def open_described(place: Mapping[str, Any]) -> Ledger:
+    """The ledger that `described` told of."""
+    if "sqlite" in place:
+        return open_ledger(f"sqlite:///{place['sqlite']}")
+    database = _pooled_postgres(place["postgresql"], **place["connection"])
+    return Ledger(database, address=redacted(place["postgresql"]))
 
 
 def _open_sqlite(url: str) -> peewee.SqliteDatabase:

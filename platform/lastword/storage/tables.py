@@ -87,6 +87,8 @@ class Worker(Model):
     started_at = BigIntegerField()
     heartbeat_at = BigIntegerField()
     lease_until = BigIntegerField()
+    #: When its own threads last said that they are alive; the lease may be renewed from beside it.
+    ticked_at = BigIntegerField()
     #: The ids of the runs it is working on, as of its last heartbeat.
     working = JsonText()
     #: A moment before that list was drawn; what was claimed after it may be missing.
@@ -94,6 +96,8 @@ class Worker(Model):
     ended_at = BigIntegerField(null=True)
     #: `stopped` or `lost`.
     ending = CharField(max_length=20, null=True)
+    #: What ended it, as far as that could be seen: a signal, an exit code, memory that ran out.
+    cause = JsonText(null=True)
 
     class Meta:
         """Where it is stored."""
@@ -134,6 +138,28 @@ class Run(Model):
     retries = IntegerField()
     #: The worker of the current or last attempt.
     worker_id = CharField(max_length=64, null=True)
+
+    #: The worker that has fetched the current message and not begun with it, and since when.
+    holder = CharField(max_length=64, null=True)
+    held_at = BigIntegerField(null=True)
+    #: Above 0 if it was held or worked on by a worker that was lost: its starts are recorded before
+    #: they are executed. 1 while a delivery may have been begun unseen and is not counted as lost.
+    probation = IntegerField()
+
+    #: When and by whom an attempt that works was asked to stop.
+    cancel_requested_at = BigIntegerField(null=True)
+    cancel_requested_by = CharField(max_length=200, null=True)
+    #: The completed run that this one does again.
+    retry_of = CharField(max_length=64, null=True)
+
+    #: The run that this one is a part of, and the parts that this one waits for.
+    parent_id = CharField(max_length=64, null=True)
+    children = IntegerField()
+    children_open = IntegerField()
+    children_succeeded = IntegerField()
+    #: When the attempt of a run with open children returned, and how.
+    returned_at = BigIntegerField(null=True)
+    returned_outcome = CharField(max_length=20, null=True)
 
     actor_name = CharField(max_length=200)
     #: The message as the broker takes it, so that it can be sent again.
@@ -212,4 +238,18 @@ class Event(Model):
         table_name = "lastword_event"
 
 
-MODELS = (Workspace, Tenant, PolicyVersion, Worker, Run, Attempt, Event)
+class Counter(Model):
+    """A number that only grows, kept where a killed process cannot take it along."""
+
+    name = CharField(max_length=64)
+    label = CharField(max_length=100)
+    value = BigIntegerField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "lastword_counter"
+        primary_key = CompositeKey("name", "label")
+
+
+MODELS = (Workspace, Tenant, PolicyVersion, Worker, Run, Attempt, Event, Counter)

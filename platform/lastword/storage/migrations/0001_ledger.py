@@ -1,4 +1,4 @@
-"""The ledger: workspaces, tenants, policies, workers, runs, attempts, events."""
+"""The ledger: workspaces, tenants, policies, workers, runs, attempts, events, counters."""
 
 from typing import Any
 
@@ -33,10 +33,12 @@ CREATE TABLE lastword_worker (
     started_at BIGINT NOT NULL,
     heartbeat_at BIGINT NOT NULL,
     lease_until BIGINT NOT NULL,
+    ticked_at BIGINT NOT NULL,
     working TEXT NOT NULL,
     listed_at BIGINT NOT NULL,
     ended_at BIGINT,
     ending VARCHAR(20),
+    cause TEXT,
     CHECK ((ended_at IS NULL) = (ending IS NULL))
 );
 
@@ -63,6 +65,18 @@ CREATE TABLE lastword_run (
     lost_deliveries INTEGER NOT NULL,
     retries INTEGER NOT NULL,
     worker_id VARCHAR(64),
+    holder VARCHAR(64),
+    held_at BIGINT,
+    probation INTEGER NOT NULL,
+    cancel_requested_at BIGINT,
+    cancel_requested_by VARCHAR(200),
+    retry_of VARCHAR(64),
+    parent_id VARCHAR(64),
+    children INTEGER NOT NULL,
+    children_open INTEGER NOT NULL,
+    children_succeeded INTEGER NOT NULL,
+    returned_at BIGINT,
+    returned_outcome VARCHAR(20),
     actor_name VARCHAR(200) NOT NULL,
     payload TEXT NOT NULL,
     message_queue VARCHAR(200),
@@ -89,7 +103,11 @@ CREATE TABLE lastword_run (
     CHECK ((status = 'completed') = (outcome <> 'pending')),
     CHECK ((status = 'completed') = (closed_by IS NOT NULL)),
     CHECK ((status = 'completed') = (stale_at IS NULL)),
-    CHECK (status <> 'running' OR worker_id IS NOT NULL)
+    CHECK (status <> 'running' OR worker_id IS NOT NULL),
+    CHECK (status = 'queued' OR holder IS NULL),
+    CHECK ((holder IS NULL) = (held_at IS NULL)),
+    CHECK ((returned_at IS NULL) = (returned_outcome IS NULL)),
+    CHECK (children_open BETWEEN 0 AND children)
 );
 
 CREATE UNIQUE INDEX lastword_run_identity ON lastword_run (identity_hash)
@@ -98,6 +116,7 @@ CREATE INDEX lastword_run_active ON lastword_run (id) WHERE completed_at IS NULL
 CREATE INDEX lastword_run_stale ON lastword_run (stale_at) WHERE completed_at IS NULL;
 CREATE INDEX lastword_run_created ON lastword_run (created_at, id);
 CREATE INDEX lastword_run_tenant ON lastword_run (tenant_id, created_at, id);
+CREATE INDEX lastword_run_parent ON lastword_run (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX lastword_run_workspace ON lastword_run (workspace_id, created_at, id);
 
 CREATE TABLE lastword_attempt (
@@ -130,7 +149,14 @@ CREATE TABLE lastword_event (
 CREATE INDEX lastword_event_run ON lastword_event (run_id, id);
 CREATE UNIQUE INDEX lastword_event_terminal ON lastword_event (run_id) WHERE terminal;
 CREATE UNIQUE INDEX lastword_event_late ON lastword_event (run_id, attempt)
-    WHERE kind = 'late_result'
+    WHERE kind = 'late_result';
+
+CREATE TABLE lastword_counter (
+    name VARCHAR(64) NOT NULL,
+    label VARCHAR(100) NOT NULL,
+    value BIGINT NOT NULL,
+    PRIMARY KEY (name, label)
+)
 """
 
 SQLITE_APPEND_ONLY = (

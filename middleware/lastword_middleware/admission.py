@@ -1,0 +1,172 @@
+"""From fetched messages to deliveries that may begin: accepted, reserved, found to be genuine."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dramatiq.broker import Broker, MessageProxy
+
+from lastword.errors import LastwordError
+from lastword.identity import RunId
+from lastword.logs import log_notice
+from lastword.service.counters import Counted, count
+from lastword.service.reserving import asks_for
+from lastword.service.values import Delivery, NewRun, Refusal, Reservation
+from lastword_middleware.covered import operation_of
+from lastword_middleware.dispatch import encoded
+from lastword_middleware.messages import canonical
+from lastword_middleware.options import DISPATCH, dispatch_of
+from lastword_middleware.reservations import Held
+from lastword_middleware.tracker import Tracker
+
+#: Refusals of a message that is no message of this ledger: dead-lettered, not acknowledged.
+FOREIGN = frozenset({Refusal.UNKNOWN_RUN, Refusal.TAMPERED, Refusal.UNACCEPTABLE})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A delivery that must not begin."""
+
+    message: MessageProxy
+    why: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Admits deliveries for the worker that `tracker` is."""
+
+    broker: Broker
+    tracker: Tracker
+
+    def admit(self, messages: Sequence[MessageProxy]) -> list[Refused]:
+        """Reserve what covered actors are to do, in one statement; those that must not begin.
+
+        Waits while the ledger is away.
+
+        Raises:
+            LedgerUnavailable: the worker stops before the ledger could be asked.
+        """
+        covered = [message for message in messages if operation_of(self.broker, message.actor_name)]
+        if not covered:
+            return []
+        refused = self._accept_unmarked(covered)
+        asked: dict[Delivery, MessageProxy] = {}
+        for message in covered:
+            if dispatch_of(message.options) is None:
+                continue
+            delivery = _delivery(message)
+            if delivery in asked or self.tracker.is_busy_with(delivery):
+                refused.append(Refused(message, Refusal.HELD))
+            else:
+                asked[delivery] = message
+        for held in self._reserve(asked):
+            why = held.reservation.refusal or _forgery(held)
+            if why is None:
+                self.tracker.reservations.add(held)
+            elif why is not Refusal.LEASE_LOST:
+                refused.append(Refused(held.message, why))
+        for item in refused:
+            self._tell(item)
+        return refused
+
+    def _reserve(self, asked: dict[Delivery, MessageProxy]) -> list[Held]:
+        if not asked:
+            return []
+        since = time.monotonic()
+        worker_id = self.tracker.worker_id
+        if worker_id is None:
+            return []
+
+        def reserve() -> list[Reservation]:
+            return self.tracker.runs.reserve(list(asked), worker_id=worker_id)
+
+        reservations = self._wait(reserve, list(asked.values()), what="reserve")
+        return [
+            Held(message, reservation, since)
+            for message, reservation in zip(asked.values(), reservations, strict=True)
+        ]
+
+    def _accept_unmarked(self, messages: Sequence[MessageProxy]) -> list[Refused]:
+        # Sent by a process without Lastword: accepted here, on its delivery.
+        unmarked = [message for message in messages if dispatch_of(message.options) is None]
+        runs: list[NewRun] = []
+        refused: list[Refused] = []
+        for message in unmarked:
+            try:
+                runs.append(self._new_run(message))
+            except LastwordError as error:
+                log_notice(logging.ERROR, "message_refused", run=message.message_id, why=error)
+                refused.append(Refused(message, Refusal.UNACCEPTABLE))
+        if runs:
+            self._wait(lambda: self.tracker.runs.accept(runs), unmarked, what="accept")
+        for message in unmarked:
+            if all(item.message is not message for item in refused):
+                message.options[DISPATCH] = 1
+        return refused
+
+    def _new_run(self, message: MessageProxy) -> NewRun:
+        operation = operation_of(self.broker, message.actor_name)
+        assert operation is not None, "only covered messages are accepted"
+        marked = message._message.copy(options={DISPATCH: 1})
+        return NewRun(
+            run_id=RunId(message.message_id),
+            policy=self.tracker.config.policy(operation),
+            actor_name=message.actor_name,
+            payload=encoded(
+                canonical(marked),
+                max_payload_bytes=self.tracker.config.max_payload_bytes,
+            ),
+            message_queue=message.queue_name,
+            message_ref=message.options.get("redis_message_id"),
+        )
+
+    def _wait(self, ask: Callable[[], T], messages: Sequence[MessageProxy], *, what: str) -> T:
+        run_id = RunId(messages[0].message_id)
+        return self.tracker.persist_or_stop(ask, what=what, run_id=run_id)
+
+    def _tell(self, refused: Refused) -> None:
+        message = refused.message
+        foreign = refused.why in FOREIGN
+        log_notice(
+            logging.ERROR if foreign else logging.INFO,
+            "delivery_refused" if foreign else "delivery_skipped",
+            run=message.message_id,
+            why=refused.why,
+            dispatch=dispatch_of(message.options),
+        )
+        if not foreign:
+            return
+        ref = message.options.get("redis_message_id")
+
+        def note() -> None:
+            count(self.tracker.ledger, Counted.REFUSED_DELIVERIES, refused.why)
+            worker_id = self.tracker.worker_id
+            if ref and worker_id and dispatch_of(message.options) is not None:
+                # The run itself is without a message now, and is sent again from the ledger.
+                self.tracker.runs.release([_delivery(message)], worker_id=worker_id)
+                self.tracker.runs.disown([_delivery(message)], message_ref=ref)
+
+        self._wait(note, [message], what="refuse")
+
+
+def _delivery(message: MessageProxy) -> Delivery:
+    dispatch = dispatch_of(message.options)
+    assert dispatch is not None, "an unmarked message was marked when it was accepted"
+    return Delivery(RunId(message.message_id), dispatch)
+
+
+def _forgery(held: Held) -> Refusal | None:
+    message = held.message
+    genuine = asks_for(
+        held.reservation.payload,
+        actor_name=message.actor_name,
+        args=message.args,
+        kwargs=message.kwargs,
+    )
+    return None if genuine else Refusal.TAMPERED

@@ -1,0 +1,277 @@
+"""The consumer of a Redis queue: reserves what it fetches, and loses nothing that it was handed.
+
+It speaks Dramatiq's own commands to Redis (`dramatiq/brokers/redis/dispatch.lua`, 2.2), and differs
+from Dramatiq's consumer in this: a whole batch is reserved in the ledger before any of it is handed
+out; every error of the client restarts the consumer instead of ending its thread; one message that
+cannot be read does not drop the others; and what Redis believes this worker to hold, and it does
+not, goes back to the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import redis
+from dramatiq.broker import Broker, Consumer, MessageProxy
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import compute_backoff
+from dramatiq.errors import ConnectionClosed, DecodeError
+from dramatiq.message import Message
+
+from lastword.errors import LedgerUnavailable
+from lastword.identity import RunId
+from lastword.logs import log_notice
+from lastword.reasons import Reason
+from lastword.service.counters import Counted, count
+from lastword.service.values import Delivery
+from lastword_middleware.admission import FOREIGN, Admission
+from lastword_middleware.tracker import Tracker
+from lastword_middleware.writing import Done
+
+#: Seconds between two looks for messages that Redis believes to be here and that are not.
+RECLAIM_EVERY_S = 5.0
+
+_DELAY_QUEUE = ".DQ"
+
+#: Acknowledges many messages, as Dramatiq's own `ack` does one.
+_ACKNOWLEDGE = """
+local acknowledged = 0
+for _, ref in ipairs(ARGV) do
+    if redis.call('SREM', KEYS[1], ref) > 0 then
+        redis.call('HDEL', KEYS[2], ref)
+        acknowledged = acknowledged + 1
+    end
+end
+return acknowledged
+"""
+
+
+def track_consumers(broker: Broker, tracker: Tracker) -> None:
+    """Let a Redis broker consume through `ReservingConsumer`; another broker stays as it is."""
+    if not isinstance(broker, RedisBroker):
+        return
+    tracker.defers_acks = True
+    script = broker.client.register_script(_ACKNOWLEDGE)
+    queues: dict[str, set[str]] = {}
+
+    def consume(queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
+        # A restarted consumer finds what its predecessor handed out still in the worker's hands;
+        # only the delayed messages were dropped with it.
+        held = queues.setdefault(queue_name, set())
+        if queue_name.endswith(_DELAY_QUEUE):
+            held.clear()
+        return ReservingConsumer(
+            broker, tracker, queue_name, prefetch=prefetch, idle_ms=timeout, held=held, ack=script
+        )
+
+    broker.consume = consume  # type: ignore[method-assign]
+
+
+class ReservingConsumer(Consumer):
+    """Consumes one queue for one worker.
+
+    Args:
+        broker: the broker.
+        tracker: the worker.
+        queue_name: the queue, or its delay queue.
+        prefetch: the most messages that are in the worker's hands at once.
+        idle_ms: the longest pause between two fetches, in milliseconds.
+        held: the broker's ids of the messages of this queue that are in the worker's hands.
+        ack: the script that acknowledges many.
+    """
+
+    def __init__(
+        self,
+        broker: RedisBroker,
+        tracker: Tracker,
+        queue_name: str,
+        *,
+        prefetch: int,
+        idle_ms: int,
+        held: set[str],
+        ack: Callable[..., Any],
+    ) -> None:
+        self.queue_name = queue_name
+        self._broker = broker
+        self._tracker = tracker
+        self._admission = Admission(broker, tracker)
+        self._prefetch = prefetch
+        self._idle_ms = idle_ms
+        self._held = held
+        self._ack = ack
+        self._inbox: deque[MessageProxy] = deque()
+        self._misses = 0
+        self._reclaim_at = 0.0
+
+    def __next__(self) -> MessageProxy | None:
+        """The next message, or None after a pause.
+
+        Raises:
+            ConnectionClosed: Redis does not answer, or not as it should.
+        """
+        try:
+            if not self._inbox:
+                if time.monotonic() >= self._reclaim_at:
+                    self._reclaim()
+                self._fetch()
+        except redis.RedisError as error:
+            raise ConnectionClosed(error) from None
+        if self._inbox:
+            self._misses = 0
+            return self._inbox.popleft()
+        self._misses, pause_ms = compute_backoff(self._misses, max_backoff=self._idle_ms)
+        time.sleep(pause_ms / 1000)
+        return None
+
+    def ack(self, message: MessageProxy) -> None:
+        """Acknowledge a message, now or once its truth is durable."""
+        if not self._leave_to_writer(message, failed=False):
+            self._at_once(lambda: self._broker.do_ack(self.queue_name, _ref(message)), message)
+
+    def nack(self, message: MessageProxy) -> None:
+        """Hand a message to the dead letters, now or once its truth is durable."""
+        if not self._leave_to_writer(message, failed=True):
+            self._at_once(lambda: self._broker.do_nack(self.queue_name, _ref(message)), message)
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Give messages back to the queue, and their runs to whoever fetches them."""
+        given = list(messages)
+        if not given:
+            return
+        self._release(given)
+        refs = [_ref(message) for message in given]
+        try:
+            self._broker.do_requeue(self.queue_name, *refs)
+        except redis.RedisError as error:
+            raise ConnectionClosed(error) from None
+        self._held.difference_update(refs)
+
+    def close(self) -> None:
+        """Give back what was fetched and not handed out."""
+        given = list(self._inbox)
+        self._inbox.clear()
+        try:
+            self.requeue(given)
+        except ConnectionClosed as error:
+            # The next consumer of this queue, or the broker's maintenance, finds them.
+            self._held.difference_update(_ref(message) for message in given)
+            log_notice(logging.WARNING, "requeue_failed", queue=self.queue_name, why=error)
+
+    def acknowledge(self, refs: Sequence[str]) -> None:
+        """See `Acknowledger`."""
+        self._ack(keys=[self._hold_key(), self._key(f"{self.queue_name}.msgs")], args=list(refs))
+        self._held.difference_update(refs)
+
+    def bury(self, refs: Sequence[str]) -> None:
+        """See `Acknowledger`."""
+        for ref in refs:
+            self._broker.do_nack(self.queue_name, ref)
+            self._held.discard(ref)
+
+    def _fetch(self) -> None:
+        room = self._prefetch - len(self._held)
+        if room <= 0:
+            return
+        fetched = self._broker.do_fetch(self.queue_name, room)
+        messages = [message for data in fetched if (message := _decoded(data))]
+        self._held.update(_ref(message) for message in messages)
+        if len(messages) < len(fetched):
+            self._reclaim()
+        self._inbox.extend(self._admitted(messages))
+
+    def _admitted(self, messages: list[MessageProxy]) -> list[MessageProxy]:
+        if self.queue_name.endswith(_DELAY_QUEUE) or not messages:
+            return messages
+        try:
+            refused = self._admission.admit(messages)
+        except LedgerUnavailable:
+            # The worker stops: another will be asked.
+            self.requeue(messages)
+            return []
+        for item in refused:
+            act = self.bury if item.why in FOREIGN else self.acknowledge
+            act([_ref(item.message)])
+        dropped = {id(item.message) for item in refused}
+        return [message for message in messages if id(message) not in dropped]
+
+    def _leave_to_writer(self, message: MessageProxy, *, failed: bool) -> bool:
+        if not self._tracker.work.take_deferred(message):
+            return False
+        assert self._tracker.writer is not None
+        done = Done(self, RunId(message.message_id), _ref(message), failed)
+        self._tracker.writer.put(done)
+        return True
+
+    def _at_once(self, act: Callable[[], object], message: MessageProxy) -> None:
+        try:
+            act()
+        except redis.RedisError as error:
+            raise ConnectionClosed(error) from None
+        self._held.discard(_ref(message))
+
+    def _release(self, messages: Sequence[MessageProxy]) -> None:
+        held = [self._tracker.reservations.take(message) for message in messages]
+        given_back: dict[Any, list[Delivery]] = {}
+        for item in held:
+            if item is not None and item.reservation.worker_id is not None:
+                delivery = Delivery(item.reservation.run_id, item.reservation.dispatch)
+                given_back.setdefault(item.reservation.worker_id, []).append(delivery)
+        for worker_id, deliveries in given_back.items():
+            try:
+                self._tracker.runs.release(deliveries, worker_id=worker_id)
+            except LedgerUnavailable as error:
+                # Nobody else may have them before this worker's lease has run out.
+                log_notice(logging.WARNING, "release_unrecorded", why=error)
+
+    def _reclaim(self) -> None:
+        # A reply of Redis that was lost, a message that was dropped when a connection broke, one
+        # that cannot be read: Redis believes this worker to hold it, and it does not.
+        self._reclaim_at = time.monotonic() + RECLAIM_EVERY_S
+        believed: Any = self._broker.client.smembers(self._hold_key())
+        for ref in {member.decode() for member in believed} - self._held:
+            data: Any = self._broker.client.hget(self._key(f"{self.queue_name}.msgs"), ref)
+            if data is None:
+                self._broker.do_ack(self.queue_name, ref)
+            elif _decoded(data) is None:
+                self._bury_damaged(ref)
+            else:
+                log_notice(logging.WARNING, "message_reclaimed", queue=self.queue_name, ref=ref)
+                self._broker.do_requeue(self.queue_name, ref)
+
+    def _bury_damaged(self, ref: str) -> None:
+        log_notice(logging.ERROR, "message_undecodable", queue=self.queue_name, ref=ref)
+        try:
+            count(self._tracker.ledger, Counted.REFUSED_DELIVERIES, Reason.UNDECODABLE_MESSAGE)
+            self._tracker.runs.reject_message(
+                message_queue=self.queue_name, message_ref=ref, reason=Reason.UNDECODABLE_MESSAGE
+            )
+        except LedgerUnavailable:
+            return  # It is looked for again.
+        self._broker.do_nack(self.queue_name, ref)
+
+    def _hold_key(self) -> str:
+        return self._key(f"__acks__.{self._broker.broker_id}.{self.queue_name}")
+
+    def _key(self, name: str) -> str:
+        return f"{self._broker.namespace}:{name}"
+
+
+def _decoded(data: bytes | None) -> MessageProxy | None:
+    if data is None:
+        return None
+    try:
+        message: Message[Any] = Message.decode(data)
+        if not isinstance(message.options.get("redis_message_id"), str):
+            return None
+    except (DecodeError, TypeError, ValueError, KeyError, AttributeError):
+        return None
+    return MessageProxy(message)
+
+
+def _ref(message: MessageProxy) -> str:
+    ref: str = message.options["redis_message_id"]
+    return ref

@@ -1,0 +1,76 @@
+"""What this worker has fetched and not begun yet: deliveries with their reservations."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dramatiq.broker import MessageProxy
+
+from lastword.identity import RunId
+from lastword.service.reserving import IN_HAND_MS
+from lastword.service.values import Delivery, Reservation
+
+#: Seconds after which a reservation is too old to begin on it alone. Shorter than the time in which
+#: nobody else may act on the run, so that the start is recorded before that is over.
+BEGIN_WITHIN_S = 0.8 * IN_HAND_MS / 1000
+
+
+@dataclass(slots=True)
+class Held:
+    """A delivery in this worker's hands.
+
+    Attributes:
+        since: when it was asked for, by this process's monotonic clock.
+        is_void: whether something was heard of its run meanwhile: the ledger has to be asked again.
+    """
+
+    message: MessageProxy
+    reservation: Reservation
+    since: float
+    is_void: bool = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it may be begun without asking the ledger first."""
+        return not self.is_void and time.monotonic() - self.since < BEGIN_WITHIN_S
+
+
+@dataclass(slots=True)
+class Reservations:
+    """Every delivery held by this process. Threads share it."""
+
+    _held: dict[int, Held] = field(default_factory=dict)
+    _deliveries: set[Delivery] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, held: Held) -> None:
+        """Note a delivery as held."""
+        with self._lock:
+            self._held[id(held.message)] = held
+            self._deliveries.add(_delivery(held))
+
+    def take(self, message: MessageProxy) -> Held | None:
+        """The reservation of this very message, which is held no longer."""
+        with self._lock:
+            held = self._held.pop(id(message), None)
+            if held is not None:
+                self._deliveries.discard(_delivery(held))
+            return held
+
+    def has(self, delivery: Delivery) -> bool:
+        """Whether some message of that dispatch is held."""
+        with self._lock:
+            return delivery in self._deliveries
+
+    def of_runs(self, run_ids: Iterable[RunId]) -> list[Held]:
+        """What is held of these runs."""
+        wanted = set(run_ids)
+        with self._lock:
+            return [held for held in self._held.values() if held.reservation.run_id in wanted]
+
+
+def _delivery(held: Held) -> Delivery:
+    return Delivery(held.reservation.run_id, held.reservation.dispatch)

@@ -1,0 +1,168 @@
+"""The verbs around a fetch: reserve what a worker took from the queue, give back what it left.
+
+A reservation is no transition: the run stays queued. It fences - no other live worker may begin
+with the run - and it says which attempt a start will be, so that starts need not be recorded one by
+one before they are executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from lastword.identity import RunId, WorkerId
+from lastword.service import moves
+from lastword.service.moves import SAME_DISPATCH
+from lastword.service.values import Delivery, Refusal, Reservation
+from lastword.service.workers import HOLDER_IS_GONE, LEASE_IS_LIVE
+from lastword.states import Status
+from lastword.storage.dialects import ColumnType
+from lastword.storage.ledger import Ledger, Row, as_batch
+
+#: Milliseconds in which a reserved delivery may have been begun without the ledger knowing: for so
+#: long nobody else acts on the run. A worker begins an older one only after recording it.
+IN_HAND_MS = 5_000
+
+#: Guard: no live worker may have begun with this queued run unseen.
+NOT_IN_HAND = f"(holder IS NULL OR held_at <= {{now}} - {IN_HAND_MS} OR {HOLDER_IS_GONE})"
+
+#: Guard: this worker may have the run: nobody holds it, or it does itself, or whoever did is gone.
+MAY_HOLD = f"(holder IS NULL OR holder = item_worker_id OR {HOLDER_IS_GONE})"
+
+#: The probation of a run that was held by a worker which is gone: it may have been begun unseen.
+#: The suspicion is 1 until a loss that was seen confirms it; from then on, counted, it is 2.
+SUSPECTED = "CASE WHEN probation = 0 THEN 1 ELSE probation END"
+
+#: Guard: nobody has asked for the run to stop.
+NOT_ASKED_TO_STOP = "cancel_requested_at IS NULL"
+
+_COLUMNS: Mapping[str, ColumnType] = {
+    "run_id": "text",
+    "dispatch": "integer",
+    "worker_id": "text",
+}
+
+
+class Reserving:
+    """One statement for all that a consumer fetched at once."""
+
+    ledger: Ledger
+
+    def reserve(self, deliveries: Sequence[Delivery], *, worker_id: WorkerId) -> list[Reservation]:
+        """Mark runs as held by a worker with a live lease; one answer for each delivery, in order.
+
+        Repeating it gives the same answers, so a caller must know what it holds already. A run
+        taken over from a worker that is gone is on probation: what it began, if it began, is lost.
+        """
+        if not deliveries:
+            return []
+        items = [
+            {"run_id": item.run_id, "dispatch": item.dispatch, "worker_id": worker_id}
+            for item in dict.fromkeys(deliveries)
+        ]
+        with self.ledger.transaction():
+            self.ledger.lock("lastword_run", [item.run_id for item in deliveries])
+            rows = self.ledger.execute(self._reserving(), as_batch(items))
+            held = {Delivery(RunId(row["id"]), row["dispatch"]): _reservation(row) for row in rows}
+            refused = [delivery for delivery in deliveries if delivery not in held]
+            held.update(self._unreserved(refused, worker_id))
+        return [held[delivery] for delivery in deliveries]
+
+    def release(self, deliveries: Sequence[Delivery], *, worker_id: WorkerId) -> list[RunId]:
+        """Give back what a worker held and will not begin; the runs that were given back."""
+        if not deliveries:
+            return []
+        items = [
+            {"run_id": item.run_id, "dispatch": item.dispatch, "worker_id": worker_id}
+            for item in deliveries
+        ]
+        with self.ledger.transaction():
+            self.ledger.lock("lastword_run", [item.run_id for item in deliveries])
+            rows = self.ledger.execute(
+                "UPDATE lastword_run SET holder = NULL, held_at = NULL "
+                f"FROM {self.ledger.dialect.batch(_COLUMNS)} AS item WHERE id = item_run_id "
+                f"AND completed_at IS NULL AND status = '{Status.QUEUED}' AND {SAME_DISPATCH} "
+                "AND holder = item_worker_id RETURNING id",
+                as_batch(items),
+            )
+        return [RunId(row["id"]) for row in rows]
+
+    def disown(self, deliveries: Sequence[Delivery], *, message_ref: str) -> None:
+        """The broker's message of this id is not the run's: the run is without a message."""
+        for delivery in deliveries:
+            param = self.ledger.dialect.param
+            with self.ledger.transaction():
+                self.ledger.execute(
+                    "UPDATE lastword_run SET message_queue = NULL, message_ref = NULL "
+                    f"WHERE id = {param} AND dispatch = {param} AND message_ref = {param} "
+                    f"AND completed_at IS NULL AND status = '{Status.QUEUED}'",
+                    delivery.run_id,
+                    delivery.dispatch,
+                    message_ref,
+                )
+
+    def _reserving(self) -> str:
+        now = self.ledger.dialect.now_ms
+        guards = (SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP)
+        return (
+            "UPDATE lastword_run SET holder = item_worker_id, held_at = {now}, "
+            f"probation = CASE WHEN holder <> item_worker_id THEN {SUSPECTED} ELSE probation END "
+            f"FROM {self.ledger.dialect.batch(_COLUMNS)} AS item WHERE id = item_run_id "
+            f"AND completed_at IS NULL AND status = '{Status.QUEUED}' AND {' AND '.join(guards)} "
+            f"RETURNING {moves.RETURNED}, holder, probation"
+        ).replace("{now}", now)
+
+    def _unreserved(
+        self, deliveries: Sequence[Delivery], worker_id: WorkerId
+    ) -> dict[Delivery, Reservation]:
+        rows = moves.read_runs(self.ledger, [delivery.run_id for delivery in deliveries])
+        return {
+            delivery: Reservation(
+                delivery.run_id,
+                delivery.dispatch,
+                refusal=refusal_of(delivery, rows.get(delivery.run_id), worker_id),
+            )
+            for delivery in deliveries
+        }
+
+
+def refusal_of(delivery: Delivery, row: Row | None, worker_id: WorkerId) -> Refusal:
+    """Why a delivery could not be had by this worker, from the run as it stands."""
+    if row is None:
+        return Refusal.UNKNOWN_RUN
+    if row["status"] == Status.COMPLETED:
+        return Refusal.COMPLETED
+    if row["dispatch"] != delivery.dispatch:
+        return Refusal.SUPERSEDED
+    if row["status"] == Status.RUNNING:
+        return Refusal.RUNNING
+    if row["cancel_requested_at"] is not None:
+        return Refusal.ASKED_TO_STOP
+    if row["holder"] not in (None, worker_id) and row["holder_is_live"]:
+        return Refusal.HELD
+    return Refusal.LEASE_LOST
+
+
+def asks_for(payload: str, *, actor_name: str, args: Sequence[object], kwargs: object) -> bool:
+    """Whether a message asks for just what was accepted as `payload`."""
+    accepted = json.loads(payload)
+    return bool(
+        accepted["actor_name"] == actor_name
+        and list(accepted["args"]) == list(args)
+        and accepted["kwargs"] == kwargs
+    )
+
+
+def _reservation(row: Row) -> Reservation:
+    return Reservation(
+        run_id=RunId(row["id"]),
+        dispatch=row["dispatch"],
+        attempt=row["attempt"] + 1,
+        operation=row["operation"],
+        tenant_id=row["tenant_id"],
+        workspace_id=row["workspace_id"],
+        worker_id=WorkerId(row["holder"]),
+        context=row["context"],
+        payload=row["payload"],
+        probation=bool(row["probation"]),
+    )
