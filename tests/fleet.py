@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
 from pathlib import Path
 
 import dramatiq
+from dramatiq.asyncio import async_to_sync
 
 import lastword_middleware
 from lastword import current_run
@@ -17,7 +19,7 @@ from lastword_middleware.broker import worker_broker
 JOURNAL = Path(os.environ.get("FLEET_JOURNAL", os.devnull))
 
 config = load_config()
-broker = worker_broker(config)
+broker = worker_broker(config, async_actors=bool(os.environ.get("FLEET_ASYNC")))
 application = lastword_middleware.install(broker, config=config)
 dramatiq.set_broker(broker)
 
@@ -48,6 +50,29 @@ def work(seconds: float = 0.0, until_file: str = "") -> None:
 def once(until_file: str = "") -> None:
     """Work that its policy never repeats."""
     work.fn(until_file=until_file)
+
+
+@dramatiq.actor(operation="fleet.work", actor_name="keep_loop")
+def keep_loop(until_file: str = "") -> None:
+    """Work; under FLEET_ASYNC on the event loop, which it never gives back."""
+    work.fn(until_file=until_file)
+
+
+if os.environ.get("FLEET_ASYNC"):
+
+    async def keeping(until_file: str = "") -> None:
+        work.fn(until_file=until_file)
+
+    keep_loop.fn = async_to_sync(keeping)
+
+
+@dramatiq.actor(operation="fleet.work", actor_name="hog")
+def hog(seconds: float) -> None:
+    """Hold the interpreter's lock in C, so that no other thread of the process runs."""
+    note("begin")
+    libc = ctypes.PyDLL(None)
+    libc.usleep(int(seconds * 1_000_000))
+    note("end")
 
 
 @dramatiq.actor(operation="fleet.work", actor_name="kill_worker")

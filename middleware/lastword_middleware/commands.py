@@ -42,6 +42,8 @@ def worker(arguments: tuple[str, ...]) -> None:
     ledger.close()
     settings = _dramatiq_arguments(config, arguments)
     require_broker(plain_broker(config), config)
+    # What Dramatiq executes anew when it is told to reload (SIGHUP), however this was started.
+    sys.argv[:] = [sys.executable, "-m", "lastword.cli", "worker", *arguments]
     sys.exit(dramatiq_main(settings))
 
 

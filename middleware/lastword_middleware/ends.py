@@ -116,10 +116,16 @@ class Ends:
             log_notice(logging.ERROR, "retry_lost", run=run.run_id, attempt=run.attempt)
             self.tracker.count_swallowed("retry_lost")
             self.tracker.work.settle(attempt)
-        elif attempt.is_cancelled:
+        elif self._was_asked_to_stop(run.run_id):
             self.cancelled(attempt, exception)
         else:
             self._fail(attempt, exception, cause_of(exception))
+
+    def _was_asked_to_stop(self, run_id: RunId) -> bool:
+        # Perhaps since the last beat.
+        return self.tracker.persist_or_stop(
+            lambda: self.tracker.runs.is_asked_to_stop(run_id), what="look", run_id=run_id
+        )
 
     def barely(self, attempt: OpenAttempt, exception: BaseException | None) -> None:
         """The end without anything that could have kept it from being written."""

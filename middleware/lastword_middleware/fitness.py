@@ -1,4 +1,4 @@
-"""Whether this worker can still do its work: its threads live, and its parent does.
+"""Whether this worker can still do its work: threads, event loop and parent live and answer.
 
 Dramatiq restarts none of them: a consumer thread that dies in a failover never fetches again, and
 the children of a master that was killed go on without anybody to stop them. The process looks
@@ -12,14 +12,20 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from dataclasses import dataclass
 
+from dramatiq.asyncio import get_event_loop_thread
 from dramatiq.worker import Worker
 
 from lastword.logs import log_notice
 
 #: Seconds beyond the end of its last attempt that an unfit process gets to exit.
 EXIT_MARGIN_S = 5.0
+
+#: Seconds the event loop may be kept by one coroutine; all async actors stand still meanwhile, and
+#: none of their time limits can be kept.
+LOOP_ANSWERS_WITHIN_S = 30.0
 
 
 @dataclass(slots=True)
@@ -33,7 +39,9 @@ class Fitness:
 
     worker: Worker
     stops_within_s: float
+    loop_answers_within_s: float = LOOP_ANSWERS_WITHIN_S
     _is_ending: bool = False
+    _loop_asked: float | None = None
 
     def look(self) -> None:
         """End this process in good order if its worker is not fit any more.
@@ -49,6 +57,17 @@ class Fitness:
         log_notice(logging.CRITICAL, "worker_unfit", why=", ".join(troubles))
         if multiprocessing.parent_process() is not None:
             self._end()
+
+    def end_if_stuck(self) -> None:
+        """End a worker's process whose main thread is done and that does not end by itself.
+
+        The interpreter waits for threads that nobody stops: told twice to end, Dramatiq leaves its
+        event loop's behind, and the process would neither work nor go.
+        """
+        if threading.main_thread().is_alive() or multiprocessing.parent_process() is None:
+            return
+        log_notice(logging.CRITICAL, "process_stuck", why="its main thread ended and it did not")
+        os._exit(1)
 
     def _end(self) -> None:
         # A process may hang on its way out: in a coroutine that never yields, or in a lock that it
@@ -71,4 +90,19 @@ class Fitness:
         parent = multiprocessing.parent_process()
         if parent is not None and not parent.is_alive():
             troubles.append("the process that started this one is gone")
+        if self._event_loop_is_kept():
+            troubles.append(f"the event loop did not answer in {self.loop_answers_within_s:g} s")
         return troubles
+
+    def _event_loop_is_kept(self) -> bool:
+        thread = get_event_loop_thread()
+        if thread is None or not thread.loop.is_running():
+            return False
+        if self._loop_asked is None:
+            self._loop_asked = time.monotonic()
+            thread.loop.call_soon_threadsafe(self._hear_loop)
+            return False
+        return time.monotonic() - self._loop_asked > self.loop_answers_within_s
+
+    def _hear_loop(self) -> None:
+        self._loop_asked = None

@@ -51,6 +51,7 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         """Beat until stopped. A failed beat is logged, and the next one tries again."""
         while not self._stopped.wait(self._tracker.config.heartbeat_interval):
+            self._fitness.end_if_stuck()
             if not self._tracker.stopping.is_set():
                 self._fitness.look()
                 self._watched.look()

@@ -4,8 +4,9 @@ It holds a handle on the worker's process, so that it sees the end itself and no
 it; what the worker worked on has its last word, or is queued again, within a second. It writes
 through the same guarded verbs as the reconcilers: where both act, one of them moves nothing.
 
-Run as `python -m lastword_middleware.sentinel` by the worker, which tells it by a pipe what it
-needs to know; nothing of that is visible in the list of processes.
+Started by the worker (`watched.py`), which tells it by a pipe what it needs to know; nothing of
+that is visible in the list of processes. Signals that stop the worker do not stop it; it ends by
+itself, soon after the worker.
 """
 
 from __future__ import annotations
@@ -14,9 +15,7 @@ import json
 import logging
 import os
 import select
-import signal
 import socket
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,9 +154,6 @@ class Sentinel:
 
 def main() -> int:
     """Read the first line of the pipe, and watch."""
-    # Whatever stops the worker must not stop what reports its end; it ends by itself, soon after.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
     told = json.loads(_first_line(0))
     configure_logging(told["config"]["log_format"])
     config = Config(**{**told["config"], "data_dir": Path(told["config"]["data_dir"])})
@@ -178,7 +174,3 @@ def _first_line(pipe: int) -> bytes:
     while (byte := os.read(pipe, 1)) not in (b"\n", b""):
         line += byte
     return bytes(line)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

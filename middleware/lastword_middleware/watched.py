@@ -19,8 +19,17 @@ from lastword.storage.ledger import Ledger
 from lastword.storage.opening import described
 from lastword_middleware.autopsy import open_process
 
+# Whatever stops the worker's processes must not stop this one, not even while it still imports.
+_MAIN = """
+import signal
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+from lastword_middleware.sentinel import main
+raise SystemExit(main())
+"""
+
 #: The command of a sentinel. Not from the working folder: an application's may hold anything.
-COMMAND = (sys.executable, "-P", "-m", "lastword_middleware.sentinel")
+COMMAND = (sys.executable, "-P", "-c", _MAIN)
 
 #: Seconds a sentinel that was told that all is done gets to end.
 ENDS_WITHIN_S = 3.0

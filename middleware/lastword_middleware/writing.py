@@ -194,6 +194,9 @@ class Writer(threading.Thread):
         for item in ended:
             verbs.setdefault(item.verb, []).append(item)
         with self._ledger.transaction():
+            # All of them at once and in order: two verbs after each other could lock crosswise.
+            run_ids = {item.beginning.run_id for item in began} | {i.end.run_id for i in ended}
+            self._ledger.lock("lastword_run", sorted(run_ids))
             if began:
                 self._runs.begin([replace(item.beginning, age_s=now - item.at) for item in began])
             for name, items in verbs.items():

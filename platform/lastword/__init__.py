@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from lastword.current import CurrentRun, current_run
+from lastword.fan_out import start_children
 from lastword.reasons import PermanentFailure, Reason, TransientFailure
 from lastword.starting import Started, start
 
@@ -17,4 +18,5 @@ __all__ = [
     "__version__",
     "current_run",
     "start",
+    "start_children",
 ]

@@ -100,6 +100,20 @@ def use_application(application: Application) -> None:
     _application = application
 
 
+def application_here() -> Application:
+    """The application of this process.
+
+    Raises:
+        LastwordError: Lastword is not installed in it.
+    """
+    if _application is None:
+        raise LastwordError(
+            "a run was to be started before Lastword was installed in this process",
+            mend="call lastword_middleware.install(broker, ...) first",
+        )
+    return _application
+
+
 def start(
     operation: str,
     *,
@@ -122,13 +136,8 @@ def start(
         LedgerUnavailable: the ledger does not answer; nothing was written.
         LastwordError: Lastword is not installed in this process.
     """
-    if _application is None:
-        raise LastwordError(
-            "start() was called before Lastword was installed in this process",
-            mend="call lastword_middleware.install(broker, ...) first",
-        )
     return start_in(
-        _application,
+        application_here(),
         operation,
         inputs=inputs or {},
         tenant=tenant,
@@ -156,7 +165,9 @@ def start_in(
     if accepted.result is Acceptance.ACCEPTED:
         delay_ms = int(delay_s * 1000)
         with ledger.session():
-            ledger.after_commit(lambda: _dispatch(application, accepted.run_id, letter, delay_ms))
+            ledger.after_commit(
+                lambda: dispatch(application, accepted.run_id, letter.payload, delay_ms=delay_ms)
+            )
     return Started(accepted.result, accepted.run_id)
 
 
@@ -169,7 +180,7 @@ def _request(
     delay_s: float,
 ) -> tuple[NewRun, Letter]:
     policy = application.config.policy(operation)
-    _require_json(inputs)
+    require_json(inputs)
     _require_name(initiator)
     _require_delay(delay_s)
     run_id = new_run_id()
@@ -212,7 +223,12 @@ def _require_delay(delay_s: float) -> None:
         )
 
 
-def _require_json(inputs: Mapping[str, Any]) -> None:
+def require_json(inputs: Mapping[str, Any]) -> None:
+    """Refuse inputs that JSON cannot hold.
+
+    Raises:
+        InvalidInputs: with the first that has no JSON form.
+    """
     for name, value in inputs.items():
         try:
             canonical_json([name, value]).encode()
@@ -224,9 +240,10 @@ def _require_json(inputs: Mapping[str, Any]) -> None:
             ) from error
 
 
-def _dispatch(application: Application, run_id: RunId, letter: Letter, delay_ms: int) -> None:
+def dispatch(application: Application, run_id: RunId, payload: str, *, delay_ms: int) -> None:
+    """Send the message of a run that was accepted; it stays so whatever becomes of the message."""
     try:
-        application.dispatcher.send(letter.payload, dispatch=1, delay_ms=delay_ms)
+        application.dispatcher.send(payload, dispatch=1, delay_ms=delay_ms)
     except Exception as error:  # noqa: BLE001 - the run is accepted whatever the broker says
         # Unknown, not failed: the message may have arrived. The reconciler looks and, if it did
         # not, sends the run again from the ledger.

@@ -19,8 +19,8 @@ from lastword.config import Config
 from lastword.storage.ledger import Ledger
 from lastword_middleware.errors import ActorRefused, SendRefused
 from lastword_scheduler.timetable import generic_reconciler
-from tests.integration.conftest import StartWorker, give_worker_up, tracker_of
 from tests.support import Scene, until
+from tests.workers import StartWorker, give_worker_up, tracker_of
 
 
 def test_an_aged_duplicate_does_not_end_the_attempt_that_works(

@@ -15,8 +15,8 @@ from dramatiq.middleware import Middleware, SkipMessage
 
 from lastword import PermanentFailure, Reason, TransientFailure, current_run
 from lastword.errors import LedgerUnavailable
-from tests.integration.conftest import StartWorker, give_worker_up, tracker_of
 from tests.support import Scene, until
+from tests.workers import StartWorker, give_worker_up, tracker_of
 
 
 def test_a_failed_attempt_is_retried_and_may_still_succeed(

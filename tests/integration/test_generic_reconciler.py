@@ -16,8 +16,8 @@ from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
 from lastword_scheduler.timetable import generic_reconciler
 from lastword_scheduler.verdicts import Action
-from tests.integration.conftest import StartWorker
 from tests.support import Scene, policy, until
+from tests.workers import StartWorker
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ from lastword_middleware.broker import (
     worker_broker,
 )
 from lastword_middleware.errors import SendRefused
-from tests.integration.conftest import tracker_of
 from tests.support import POLICIES, Scene
+from tests.workers import tracker_of
 
 
 class Mine(Middleware):

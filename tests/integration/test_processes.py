@@ -6,104 +6,16 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
-from dramatiq import Message
 
-from lastword.config import load_config
-from lastword.identity import RunId
 from lastword.reading.workers import list_workers
-from lastword.starting import Application, start_in
-from lastword.storage.ledger import Ledger, Row
-from lastword.supervisor import Supervisor
-from lastword_middleware.broker import worker_broker
-from lastword_middleware.installing import install
-from tests.integration.conftest import tracker_of
+from lastword.starting import start_in
+from tests.fleets import Fleet
 from tests.processes import LASTWORD, alive
-from tests.support import FLEET_OPERATIONS, Scene, until
-
-#: Quick, in the proportions of the defaults.
-HEARTBEAT_S, LEASE_S, SWEEP_S, GRACE_S = 0.3, 1.2, 0.3, 0.6
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """Processes under a supervisor, and a producer beside them."""
-
-    supervisor: Supervisor
-    application: Application
-    scene: Scene
-    folder: Path
-    redis_url: str
-
-    def start(self, actor: str, *, delay_ms: int | None = None, **inputs: object) -> RunId:
-        """Send a message the plain way; its run."""
-        message: Message[None] = Message("default", actor, (), dict(inputs), {})
-        broker = self.application.dispatcher._broker  # type: ignore[attr-defined]
-        broker.enqueue(message, delay=delay_ms)
-        return RunId(message.message_id)
-
-    def worker(self, name: str = "worker-1", *arguments: str) -> None:
-        self.supervisor.run(name, "worker", "tests.fleet", "--threads", "2", *arguments)
-
-    def journal(self, word: str = "") -> list[list[str]]:
-        file = self.folder / "journal"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [line.split() for line in lines if line.startswith(word)]
-
-    def running(self, run_id: RunId, *, attempt: int = 1) -> Row:
-        """Wait until a run is in the middle of an attempt; its worker's row."""
-        until(lambda: ["begin", run_id, str(attempt)] in [line[:3] for line in self.journal()])
-        row = until(
-            lambda: row if (row := self.scene.row(run_id))["attempt"] == attempt else None,
-            what="the start to be recorded",
-        )
-        worker_id = row["worker_id"]
-        return next(row for row in list_workers(self.scene.ledger) if row["id"] == worker_id)
-
-
-@pytest.fixture
-def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Fleet]:
-    file = tmp_path / "lastword.toml"
-    file.write_text(FLEET_OPERATIONS)
-    environment = {
-        "LASTWORD_CONFIG": str(file),
-        "LASTWORD_DATA_DIR": str(tmp_path),
-        "LASTWORD_DATABASE_URL": database_url,
-        "LASTWORD_BROKER_URL": redis_url,
-        "LASTWORD_HEARTBEAT_INTERVAL": str(HEARTBEAT_S),
-        "LASTWORD_LEASE_TTL": str(LEASE_S),
-        "LASTWORD_SWEEP_INTERVAL": str(SWEEP_S),
-        "LASTWORD_MESSAGE_GRACE": str(GRACE_S),
-        "LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "10",
-        "LASTWORD_STOP_WAIT": "15",
-        "FLEET_JOURNAL": str(tmp_path / "journal"),
-    }
-    config = load_config(environment)
-    broker = worker_broker(config)
-    application = install(broker, config=config)
-    declare(broker)
-    with Supervisor(environment, tmp_path / "logs") as supervisor:
-        yield Fleet(supervisor, application, Scene(ledger), tmp_path, redis_url)
-    application.ledger.close()
-    tracker_of(broker).ledger.close()
-    broker.client.close()  # type: ignore[attr-defined]
-
-
-def declare(broker: object) -> None:
-    """The producer's side of the actors: names and operations, no code."""
-    import dramatiq
-
-    for name, operation in (
-        ("work", "fleet.work"),
-        ("once", "fleet.once"),
-        ("kill_worker", "fleet.work"),
-    ):
-        dramatiq.actor(lambda **inputs: None, actor_name=name, operation=operation, broker=broker)  # type: ignore[call-overload]
+from tests.support import until
 
 
 def test_a_run_whose_worker_is_killed_is_done_by_another(fleet: Fleet) -> None:

@@ -14,8 +14,8 @@ from dramatiq.middleware import Middleware
 from lastword_middleware.broker import redis_client
 from lastword_middleware.errors import ActorRefused, SendRefused
 from lastword_middleware.options import DISPATCH
-from tests.integration.conftest import StartWorker, tracker_of
 from tests.support import Scene, until
+from tests.workers import StartWorker, tracker_of
 
 
 def test_a_message_of_a_process_without_lastword_is_accepted_on_its_delivery(

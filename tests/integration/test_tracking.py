@@ -12,8 +12,8 @@ from dramatiq.broker import Broker
 
 from lastword import current_run
 from lastword.identity import RunId
-from tests.integration.conftest import StartWorker
 from tests.support import Scene, until
+from tests.workers import StartWorker
 
 
 def test_a_plain_send_is_tracked_from_start_to_end(

@@ -61,12 +61,19 @@ class Cancelling:
         items = [{"run_id": run_id} for run_id in run_ids]
         with self.ledger.transaction():
             ended = moves.apply(self.ledger, _CANCEL_QUEUED, items, by=Source.OPERATOR)
-            ended += moves.apply(self.ledger, _CANCEL_WAITING, items, by=Source.OPERATOR)
+            waiting = moves.apply(self.ledger, _CANCEL_WAITING, items, by=Source.OPERATOR)
+            ended = [*ended, *waiting]
             asked = self._ask([item for item in run_ids if item not in _ids(ended)], by=by)
         return {
             **{RunId(row["id"]): Cancelled.CANCELLED for row in ended},
             **{RunId(row["id"]): Cancelled.REQUESTED for row in asked},
         }
+
+    def is_asked_to_stop(self, run_id: RunId) -> bool:
+        """Whether an active run was asked to stop."""
+        with self.ledger.session():
+            row = moves.read_runs(self.ledger, [run_id]).get(run_id)
+        return bool(row and row["cancel_requested_at"] is not None)
 
     def _ask(self, run_ids: Sequence[RunId], *, by: str) -> list[Row]:
         if not run_ids:

@@ -1,0 +1,168 @@
+"""A verdict is written only while its evidence holds, and a run that waits for its children waits.
+
+As `test_guards.py`, for the guards of reconcilers and of runs that are made of runs.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from lastword.identity import RunId, WorkerId
+from lastword.reasons import Reason
+from lastword.service.cancelling import Cancelled
+from lastword.service.values import Recorded
+from lastword.states import Status
+from lastword.storage.ledger import Ledger
+from tests.conformance.test_guards import report, retry, running, seen
+from tests.support import Scene
+
+ON_A_WORKER = [Reason.WORKER_LOST, Reason.ATTEMPT_ABANDONED, Reason.TOO_MANY_DELIVERIES]
+
+
+@pytest.fixture
+def scene(ledger: Ledger) -> Scene:
+    return Scene(ledger)
+
+
+@pytest.fixture
+def worker_id(scene: Scene) -> WorkerId:
+    return scene.worker()
+
+
+def waiting(scene: Scene, worker_id: WorkerId) -> tuple[RunId, RunId]:
+    """A run whose attempt has returned, and the child that it waits for."""
+    parent = running(scene, worker_id)
+    child = scene.accept(parent_id=parent)
+    assert report(scene, "finish", parent, worker_id) is Recorded.WAITING
+    return parent, child
+
+
+@pytest.mark.parametrize("reason", ON_A_WORKER)
+def test_a_run_that_its_live_worker_lists_is_taken_by_no_verdict(
+    scene: Scene, worker_id: WorkerId, reason: Reason
+) -> None:
+    run_id = running(scene, worker_id)
+    judged = seen(scene, run_id, reason)
+    scene.workers.heartbeat(worker_id, lease_ttl_s=60, working=[run_id])
+    assert scene.runs.close([judged]) == []
+    assert scene.runs.redispatch([judged]) == []
+    scene.workers.end(worker_id)
+    scene.workers.heartbeat(worker_id, lease_ttl_s=60, working=[])
+    if reason is not Reason.ATTEMPT_ABANDONED:
+        assert scene.runs.close([judged]) == [run_id]
+
+
+@pytest.mark.parametrize("reason", ON_A_WORKER)
+def test_a_run_that_waits_for_its_children_needs_no_worker(
+    scene: Scene, worker_id: WorkerId, reason: Reason
+) -> None:
+    parent, _ = waiting(scene, worker_id)
+    scene.workers.end(worker_id)
+    judged = seen(scene, parent, reason)
+    assert scene.runs.close([judged]) == []
+    assert scene.runs.redispatch([judged]) == []
+    assert scene.row(parent)["status"] == "running"
+
+
+def test_a_worker_that_was_ended_cannot_renew_its_lease(scene: Scene, worker_id: WorkerId) -> None:
+    run_id = running(scene, worker_id)
+    scene.workers.lose(worker_id, cause={"seen": "a signal"})
+    assert scene.workers.heartbeat(worker_id, lease_ttl_s=60, working=[run_id]) is None
+    assert not scene.workers.renew(worker_id, lease_ttl_s=60)
+    assert scene.runs.close([seen(scene, run_id, Reason.WORKER_LOST)]) == [run_id]
+
+
+def test_a_queued_run_is_stale_only_once_it_is(scene: Scene) -> None:
+    run_id = scene.accept()
+    judged = seen(scene, run_id, Reason.STALE_QUEUED)
+    assert scene.runs.close([judged]) == []
+    scene.backdate(run_id, "stale_at", 60)
+    assert scene.runs.close([judged]) == [run_id]
+
+
+def test_an_attempt_gets_its_time_to_stop(scene: Scene, worker_id: WorkerId) -> None:
+    run_id = running(scene, worker_id)
+    judged = seen(scene, run_id, Reason.CANCEL_IGNORED)
+    assert scene.runs.close([judged]) == []
+    scene.runs.cancel([run_id], by="ada")
+    assert scene.runs.close([judged]) == []
+    scene.backdate(run_id, "cancel_requested_at", 31)
+    assert scene.runs.close([judged]) == [run_id]
+
+
+def test_a_run_with_an_open_child_ends_with_it_and_not_before(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    parent, child = waiting(scene, worker_id)
+    assert scene.row(parent)["status"] == "running"
+    scene.claim(child, worker_id)
+    assert report(scene, "finish", child, worker_id) is Recorded.MOVED
+    assert scene.row(parent)["outcome"] == "succeeded"
+    assert scene.kinds(parent)[-2:] == ["awaiting_children", "completed"]
+
+
+def test_a_parent_still_at_work_does_not_end_with_its_last_child(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    parent = running(scene, worker_id)
+    child = scene.accept(parent_id=parent)
+    scene.runs.cancel([child], by="ada")
+    assert scene.row(parent)["status"] == "running"
+
+
+def test_a_return_is_recorded_once(scene: Scene, worker_id: WorkerId) -> None:
+    parent, _ = waiting(scene, worker_id)
+    assert report(scene, "finish", parent, worker_id) is Recorded.ALREADY
+    assert scene.kinds(parent).count("awaiting_children") == 1
+
+
+def test_an_attempt_that_has_returned_is_not_tried_again(scene: Scene, worker_id: WorkerId) -> None:
+    parent, _ = waiting(scene, worker_id)
+    assert retry(scene, parent, worker_id) == {}
+    assert scene.row(parent)["status"] == "running"
+
+
+def test_a_parent_is_asked_to_stop_while_it_works_and_ended_while_it_waits(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    at_work = running(scene, worker_id)
+    parent, _ = waiting(scene, worker_id)
+    assert scene.runs.cancel([at_work, parent], by="ada") == {
+        at_work: Cancelled.REQUESTED,
+        parent: Cancelled.CANCELLED,
+    }
+    assert scene.row(at_work)["status"] == "running"
+
+
+def test_a_completed_parent_hears_of_no_more_children(scene: Scene, worker_id: WorkerId) -> None:
+    parent, child = waiting(scene, worker_id)
+    scene.runs.cancel([parent], by="ada")
+    before = scene.row(parent)
+    scene.accept(parent_id=parent)
+    scene.runs.cancel([child], by="ada")
+    assert scene.row(parent) == before
+
+
+def test_a_verdict_on_a_queued_run_does_not_reach_it_once_it_is_running(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    run_id = scene.accept()
+    judged = seen(scene, run_id, Reason.MESSAGE_LOST)
+    scene.claim(run_id, worker_id)
+    late = seen(scene, run_id, Reason.MESSAGE_LOST, status=Status.QUEUED)
+    assert scene.runs.close([judged, late]) == []
+    assert scene.runs.redispatch([judged]) == []
+    assert scene.row(run_id)["status"] == "running"
+
+
+def test_a_parent_whose_child_failed_before_it_returned_did_not_succeed(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    parent = running(scene, worker_id)
+    child = scene.accept(parent_id=parent)
+    scene.claim(child, worker_id)
+    assert report(scene, "fail", child, worker_id) is Recorded.MOVED
+    report(scene, "finish", parent, worker_id)
+    # As it would have ended had the child failed a moment after the parent returned.
+    row = scene.row(parent)
+    assert (row["outcome"], row["reason"]) == ("failed", "children_failed")
