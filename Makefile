@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo up clean
+.PHONY: help setup check test bench demo up clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ check: $(READY) ## Format, lint, types, layering
 
 test: $(READY) ## All tests, on real Redis, SQLite and PostgreSQL
 	$(BIN)/pytest
+
+bench: $(READY) ## Time to truth over 50 kills, jobs/s as ratios (QUICK=1: short, OUT=file: JSON)
+	@$(BIN)/python -m benchmarks
 
 demo: $(READY) ## Run the whole system, kill and empty things, and see every run end right
 	@$(BIN)/lastword demo

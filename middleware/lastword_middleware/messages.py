@@ -66,6 +66,7 @@ class TrackMessages(Middleware):
             self.tracker.boot(
                 threads=worker.worker_threads, broker_id=getattr(broker, "broker_id", None)
             )
+            self._watched.await_ready()
         except LastwordError as error:
             raise TrackingError.because(error) from error
         fitness = Fitness(worker, self.tracker.config.worker_shutdown_timeout)

@@ -36,6 +36,9 @@ from lastword_middleware.dispatch import BrokerDispatcher
 from lastword_middleware.messages import TrackMessages
 from lastword_middleware.tracker import Tracker
 
+#: Where the worker hears that it is watched.
+READY_PIPE = 1
+
 #: Seconds the loss of a worker is tried to be written; after that it is the reconciler's to find.
 REPORT_WITHIN_S = 20.0
 
@@ -102,6 +105,7 @@ class Sentinel:
     def run(self) -> None:
         """Renew the lease while the worker lives; report its death."""
         kills_before = oom_kills()
+        os.write(READY_PIPE, b"!")
         while not self.watch.wait(self.config.heartbeat_interval):
             if self.watch.is_done:
                 return

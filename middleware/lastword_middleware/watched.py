@@ -7,6 +7,7 @@ import json
 import logging
 import multiprocessing
 import os
+import select
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ raise SystemExit(main())
 
 #: The command of a sentinel. Not from the working folder: an application's may hold anything.
 COMMAND = (sys.executable, "-P", "-c", _MAIN)
+
+#: Seconds a worker waits for its sentinel before it takes work.
+READY_WITHIN_S = 5.0
 
 #: Seconds a sentinel that was told that all is done gets to end.
 ENDS_WITHIN_S = 3.0
@@ -77,7 +81,7 @@ class Watched:
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             COMMAND,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             pass_fds=() if handle is None else (handle,),
             # Not stopped with the worker's group: it has to outlive it.
             start_new_session=True,
@@ -90,6 +94,18 @@ class Watched:
         for worker_id in self._worker_ids:
             self._tell({"worker_id": worker_id})
 
+    def await_ready(self) -> None:
+        """Wait until the sentinel watches, so that it sees the end of the very first run's worker.
+
+        A worker without a sentinel works too: what happens to it is found after its lease.
+        """
+        if self._process is None:
+            return
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], READY_WITHIN_S)
+        if not ready or not os.read(self._process.stdout.fileno(), 1):
+            log_notice(logging.WARNING, "sentinel_not_ready", within_s=READY_WITHIN_S)
+
     def is_now(self, worker_id: WorkerId) -> None:
         """Tell the sentinel under which id this process works from now on."""
         self._worker_ids.append(worker_id)
@@ -99,6 +115,7 @@ class Watched:
         """Start another sentinel if the one there was has died."""
         if self._process is not None and self._process.poll() is not None:
             log_notice(logging.ERROR, "sentinel_died", exit_code=self._process.returncode)
+            self._close_pipes(self._process)
             self.start()
 
     def say_goodbye(self) -> None:
@@ -106,11 +123,16 @@ class Watched:
         self._tell({"done": True})
         if self._process is None:
             return
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
+        self._close_pipes(self._process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(ENDS_WITHIN_S)
+
+    def _close_pipes(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
 
     def _tell(self, what: dict[str, Any]) -> None:
         if self._process is None:

