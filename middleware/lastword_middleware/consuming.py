@@ -247,7 +247,10 @@ class ReservingConsumer(Consumer):
         try:
             count(self._tracker.ledger, Counted.REFUSED_DELIVERIES, Reason.UNDECODABLE_MESSAGE)
             self._tracker.runs.reject_message(
-                message_queue=self.queue_name, message_ref=ref, reason=Reason.UNDECODABLE_MESSAGE
+                message_queue=self.queue_name,
+                message_ref=ref,
+                reason=Reason.UNDECODABLE_MESSAGE,
+                worker_id=self._tracker.worker_id,
             )
         except LedgerUnavailable:
             return  # It is looked for again.

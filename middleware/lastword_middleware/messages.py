@@ -244,7 +244,7 @@ class TrackMessages(Middleware):
 
     def _reject(self, message: MessageProxy, dispatch: int, reason: Reason) -> None:
         run_id = RunId(message.message_id)
-        rejection = Rejection(run_id, dispatch, reason)
+        rejection = Rejection(run_id, dispatch, reason, worker_id=self.tracker.worker_id)
         try:
             self.tracker.persist_or_stop(
                 lambda: self.tracker.runs.reject([rejection]), what="reject", run_id=run_id

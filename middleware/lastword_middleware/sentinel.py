@@ -11,6 +11,7 @@ itself, soon after the worker.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -105,7 +106,8 @@ class Sentinel:
     def run(self) -> None:
         """Renew the lease while the worker lives; report its death."""
         kills_before = oom_kills()
-        os.write(READY_PIPE, b"!")
+        with contextlib.suppress(OSError):  # The worker may be gone already: all the more reason.
+            os.write(READY_PIPE, b"!")
         while not self.watch.wait(self.config.heartbeat_interval):
             if self.watch.is_done:
                 return

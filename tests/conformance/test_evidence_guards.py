@@ -5,12 +5,15 @@ As `test_guards.py`, for the guards of reconcilers and of runs that are made of 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lastword.identity import RunId, WorkerId
 from lastword.reasons import Reason
 from lastword.service.cancelling import Cancelled
-from lastword.service.values import Recorded, Refusal
+from lastword.service.values import Recorded, Refusal, Rejection
+from lastword.service.workers import Progress
 from lastword.states import Status
 from lastword.storage.ledger import Ledger
 from tests.conformance.test_guards import report, reserve, retry, running, seen
@@ -187,3 +190,48 @@ def test_a_parent_whose_child_failed_before_it_returned_did_not_succeed(
     # As it would have ended had the child failed a moment after the parent returned.
     row = scene.row(parent)
     assert (row["outcome"], row["reason"]) == ("failed", "children_failed")
+
+
+@pytest.mark.parametrize("verb", ["fail", "cancelled"])
+def test_an_attempt_whose_return_is_recorded_ends_its_run_in_no_other_way(
+    scene: Scene, worker_id: WorkerId, verb: str
+) -> None:
+    parent, child = waiting(scene, worker_id)
+    scene.workers.heartbeat(worker_id, lease_ttl_s=60, working=[])
+    with scene.ledger.transaction():
+        scene.ledger.execute(
+            "UPDATE lastword_run SET cancel_requested_at = 1 "
+            f"WHERE id = {scene.ledger.dialect.param}",
+            parent,
+        )
+    assert report(scene, verb, parent, worker_id) is Recorded.ALREADY
+    assert scene.row(parent)["status"] == "running"
+    scene.claim(child, worker_id)
+    report(scene, "finish", child, worker_id)
+    assert scene.row(parent)["outcome"] == "succeeded"
+
+
+def test_a_late_heartbeat_does_not_overwrite_the_counts_of_a_run_that_has_returned(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    parent, _ = waiting(scene, worker_id)
+    before = scene.row(parent)["summary_counts"]
+    beat = scene.workers.heartbeat(
+        worker_id,
+        lease_ttl_s=60,
+        working=[parent],
+        progress=[Progress(parent, 1, {"processed": 2})],
+    )
+    assert beat is not None
+    assert beat.saved == frozenset()
+    assert scene.row(parent)["summary_counts"] == before
+
+
+def test_a_duplicate_that_another_worker_rejects_does_not_end_a_run_that_is_held(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    run_id, other = scene.accept(), scene.worker()
+    reserve(scene, run_id, worker_id)
+    rejection = Rejection(run_id, 1, Reason.UNKNOWN_ACTOR, worker_id=other)
+    assert scene.runs.reject([rejection]) == []
+    assert scene.runs.reject([replace(rejection, worker_id=worker_id)]) == [run_id]

@@ -158,6 +158,12 @@ def test_a_delivery_that_was_sent_again_since_is_not_reserved(
     assert scene.row(run_id)["holder"] is None
 
 
+def test_a_claim_of_an_older_delivery_starts_nothing(scene: Scene, worker_id: WorkerId) -> None:
+    run_id = scene.accept()
+    assert scene.claim(run_id, worker_id, dispatch=0).refusal is Refusal.SUPERSEDED
+    assert scene.row(run_id)["status"] == "queued"
+
+
 def test_a_worker_whose_lease_has_run_out_reserves_nothing(scene: Scene) -> None:
     run_id = scene.accept()
     assert reserve(scene, run_id, scene.worker(lease_ttl_s=0)) is Refusal.LEASE_LOST

@@ -6,6 +6,7 @@ there exactly as often as is said, so that no refactoring turns a mutation into 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 GUARDS = "tests/conformance/test_guards.py"
@@ -16,27 +17,34 @@ RECONCILING = "tests/conformance/test_reconciling.py"
 
 
 @dataclass(frozen=True, slots=True)
+class Edit:
+    """A text in a file of `lastword/service`, how often it is there, and what replaces it."""
+
+    file: str
+    old: str
+    new: str
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Mutation:
     """One guard that is taken away.
 
     Attributes:
-        name: the guard and where it is.
-        file: in `lastword/service`.
-        old: the text that is there.
-        new: what is put in its place.
+        name: where it is, and which.
+        edits: what takes it away; more than one where two lines guard the same.
         killer: the file and the name of the test that must go red.
-        times: how often the text is there.
         dies_of: how the failure of that test begins.
     """
 
     name: str
-    file: str
-    old: str
-    new: str
+    edits: tuple[Edit, ...]
     killer: tuple[str, str]
-    times: int = 1
     dies_of: str = "assert"
 
+
+#: How a failure begins where the database's own constraints are the second line of defence.
+REFUSED_BY_THE_DATABASE = "peewee.IntegrityError"
 
 ENDS_NOTHING = (GUARDS, "test_an_earlier_attempt_of_the_same_worker_ends_nothing")
 OTHER_WORKER = (GUARDS, "test_another_worker_ends_nothing_under_the_number_of_the_attempt")
@@ -45,46 +53,207 @@ IN_HANDS = (GUARDS, "test_what_a_live_worker_holds_no_other_may_have")
 ASKED_TO_STOP = (GUARDS, "test_what_was_asked_to_stop_in_a_workers_hands_is_not_begun")
 GIVES_BACK = (GUARDS, "test_a_worker_gives_back_only_what_it_holds")
 ANYTHING_ELSE = (GUARDS, "test_a_verdict_on_anything_but_what_is_there_writes_nothing")
+LEFT_TO_IT = (GUARDS, "test_what_is_in_a_live_workers_hands_is_left_to_it")
 NEEDS_NO_WORKER = (EVIDENCE, "test_a_run_that_waits_for_its_children_needs_no_worker")
 LISTED = (EVIDENCE, "test_a_run_that_its_live_worker_lists_is_taken_by_no_verdict")
+RETURNED_ALREADY = (
+    EVIDENCE,
+    "test_an_attempt_whose_return_is_recorded_ends_its_run_in_no_other_way",
+)
+LAST_CHILD = (EVIDENCE, "test_a_run_with_an_open_child_ends_with_it_and_not_before")
 NO_MORE_CHILDREN = (EVIDENCE, "test_a_completed_parent_hears_of_no_more_children")
 
-#: Where a run stands, and that it still stands at all.
+
+def weakened(file: str, context: str, guard: str) -> Edit:
+    """The edit that lets `guard` always hold, where it stands in `context`."""
+    assert context.count(guard) == 1, context
+    return Edit(file, context, context.replace(guard, _always_true(guard)))
+
+
+def among(
+    verb: str, file: str, context: str, killers: dict[str, tuple[str, str]]
+) -> Iterator[Mutation]:
+    """One mutation for each guard of a list of guards."""
+    for guard, killer in killers.items():
+        edit = weakened(file, context, guard)
+        yield Mutation(f"{verb}: {guard.strip('{}')}", (edit,), killer)
+
+
+def _always_true(guard: str) -> str:
+    # Within Python a text, which is a condition in SQL and true in Python; within SQL the word.
+    is_python = guard.isidentifier() or guard.startswith(('"', 'f"', "row["))
+    return '"TRUE"' if is_python else "TRUE"
+
+
+_MOVE = '["id = item_run_id", "completed_at IS NULL", f"status IN ({origins})", *move.guards]'
+
 OF_THE_MOVE = (
     Mutation(
-        "the move: completed absorbs, and a run must be in one of the arrow's origins",
-        "moves.py",
-        '["id = item_run_id", "completed_at IS NULL", f"status IN ({origins})", *move.guards]',
-        '["id = item_run_id", *move.guards]',
-        (ENDING, "test_a_retry_of_a_closed_run_is_not_sent"),
-        # The database's own constraints refuse what the guard would have let through.
-        dies_of="peewee.IntegrityError",
+        "the move: completed_at IS NULL, and status in the arrow's origins",
+        (Edit("moves.py", _MOVE, '["id = item_run_id", *move.guards]'),),
+        (ENDING, "test_a_late_success_does_not_overwrite_a_closed_run"),
+        REFUSED_BY_THE_DATABASE,
     ),
     Mutation(
-        "the move: status IN origins",
-        "moves.py",
-        'f"status IN ({origins})", *move.guards]',
-        "*move.guards]",
+        "the move: status in the arrow's origins",
+        (weakened("moves.py", _MOVE, 'f"status IN ({origins})"'),),
         (GUARDS, "test_a_report_after_the_attempts_own_retry_is_late"),
     ),
     Mutation(
         "late results: NOT EXISTS",
-        "moves.py",
-        'f"WHERE item_kind <> \'{EventKind.LATE_RESULT}\' OR NOT EXISTS ("',
-        'f"WHERE TRUE OR NOT EXISTS ("',
+        (Edit("moves.py", "OR NOT EXISTS (", "OR TRUE OR NOT EXISTS ("),),
         (ENDING, "test_a_late_result_is_noted_once_per_attempt"),
-        # The unique index is the second line of defence; a worker would never be answered.
-        dies_of="peewee.IntegrityError",
+        REFUSED_BY_THE_DATABASE,
     ),
     Mutation(
-        "gather: HAS_RETURNED, in the guard and in the finding",
-        "moves.py",
-        "guards=(HAS_RETURNED, NO_CHILD_IS_OPEN),",
-        "guards=(HAS_RETURNED,),",
-        (EVIDENCE, "test_a_run_with_an_open_child_ends_with_it_and_not_before"),
+        "where a message is: completed_at IS NULL",
+        (
+            weakened(
+                "accepting.py",
+                'AS item WHERE id = item_run_id AND completed_at IS NULL "',
+                "completed_at IS NULL",
+            ),
+        ),
+        (GUARDS, "test_a_completed_run_forgets_where_late_messages_went"),
+    ),
+    Mutation(
+        "where a message is: SAME_DISPATCH",
+        (Edit("accepting.py", "{moves.SAME_DISPATCH} RETURNING", "TRUE RETURNING"),),
+        (STARTING, "test_only_the_current_dispatch_says_where_its_message_is"),
     ),
 )
 
-_REPORTS = {
-    "finish": "guards=(SAME_ATTEMPT, SAME_WORKER, NO_CHILD_IS_OPEN),",
-}
+_FINISH = "guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NO_CHILDREN),"
+_CANCEL = 'guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED, "cancel_requested_at IS NOT NULL"),'
+_FAIL = "guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED),"
+_RETRY = "guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED, NOT_ASKED_TO_STOP),"
+_HAND_OVER = "AND {SAME_ATTEMPT} AND {SAME_WORKER} AND {HAS_NOT_RETURNED} "
+_OWN = {"SAME_ATTEMPT": ENDS_NOTHING, "SAME_WORKER": OTHER_WORKER}
+
+OF_ENDS = (
+    *among("finish", "ending.py", _FINISH, {**_OWN, "HAS_NO_CHILDREN": LAST_CHILD}),
+    *among(
+        "cancelled",
+        "ending.py",
+        _CANCEL,
+        {
+            **_OWN,
+            "HAS_NOT_RETURNED": RETURNED_ALREADY,
+            '"cancel_requested_at IS NOT NULL"': (
+                GUARDS,
+                "test_an_attempt_that_nobody_asked_to_stop_does_not_end_as_cancelled",
+            ),
+        },
+    ),
+    *among(
+        "fail",
+        "ending.py",
+        _FAIL,
+        {**_OWN, "HAS_NOT_RETURNED": RETURNED_ALREADY},
+    ),
+    *among(
+        "retry",
+        "retrying.py",
+        _RETRY,
+        {
+            "SAME_ATTEMPT": GOES_BACK,
+            "SAME_WORKER": GOES_BACK,
+            "HAS_NOT_RETURNED": (
+                EVIDENCE,
+                "test_an_attempt_that_has_returned_is_not_tried_again",
+            ),
+            "NOT_ASKED_TO_STOP": (
+                GUARDS,
+                "test_an_attempt_that_was_asked_to_stop_is_not_tried_again",
+            ),
+        },
+    ),
+    *among(
+        "hand over to the children",
+        "ending.py",
+        _HAND_OVER,
+        {
+            "{SAME_ATTEMPT}": ENDS_NOTHING,
+            "{SAME_WORKER}": OTHER_WORKER,
+            "{HAS_NOT_RETURNED}": (EVIDENCE, "test_a_return_is_recorded_once"),
+        },
+    ),
+    *among(
+        "reject",
+        "ending.py",
+        "guards=(SAME_DISPATCH, MAY_HOLD),",
+        {
+            "SAME_DISPATCH": (ENDING, "test_a_rejected_delivery_fails_its_run_at_once"),
+            "MAY_HOLD": (
+                EVIDENCE,
+                "test_a_duplicate_that_another_worker_rejects_does_not_end_a_run_that_is_held",
+            ),
+        },
+    ),
+    Mutation(
+        "progress: has not returned",
+        (Edit("workers.py", "AND returned_at IS NULL", ""),),
+        (
+            EVIDENCE,
+            "test_a_late_heartbeat_does_not_overwrite_the_counts_of_a_run_that_has_returned",
+        ),
+    ),
+)
+
+_CLAIM = "guards=(SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP),"
+_RESERVE = "guards = (SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP)"
+_BEGIN = "guards=(SAME_DISPATCH, HELD_BY_WORKER, NEXT_ATTEMPT),"
+_RELEASE = 'AND {SAME_DISPATCH} "\n                "AND holder = item_worker_id RETURNING id'
+
+OF_STARTS = (
+    *among(
+        "claim",
+        "claiming.py",
+        _CLAIM,
+        {
+            "SAME_DISPATCH": (GUARDS, "test_a_claim_of_an_older_delivery_starts_nothing"),
+            "LEASE_IS_LIVE": (
+                STARTING,
+                "test_a_worker_without_a_live_lease_may_not_start_anything",
+            ),
+            "MAY_HOLD": IN_HANDS,
+            "NOT_ASKED_TO_STOP": ASKED_TO_STOP,
+        },
+    ),
+    *among(
+        "reserve",
+        "reserving.py",
+        _RESERVE,
+        {
+            "SAME_DISPATCH": (
+                GUARDS,
+                "test_a_delivery_that_was_sent_again_since_is_not_reserved",
+            ),
+            "LEASE_IS_LIVE": (GUARDS, "test_a_worker_whose_lease_has_run_out_reserves_nothing"),
+            "MAY_HOLD": IN_HANDS,
+            "NOT_ASKED_TO_STOP": ASKED_TO_STOP,
+        },
+    ),
+    *among(
+        "begin",
+        "claiming.py",
+        _BEGIN,
+        {
+            "SAME_DISPATCH": (GUARDS, "test_a_start_of_an_older_dispatch_is_not_recorded"),
+            "HELD_BY_WORKER": (
+                GUARDS,
+                "test_a_start_is_not_recorded_once_another_worker_took_the_run_over",
+            ),
+            "NEXT_ATTEMPT": (
+                GUARDS,
+                "test_a_start_is_recorded_as_the_attempt_that_was_reserved",
+            ),
+        },
+    ),
+    *among(
+        "release",
+        "reserving.py",
+        _RELEASE,
+        {"{SAME_DISPATCH}": GIVES_BACK, "holder = item_worker_id": GIVES_BACK},
+    ),
+)

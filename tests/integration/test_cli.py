@@ -175,7 +175,11 @@ def test_runs_are_listed_shown_and_cancelled_as_one_json_value(
     assert scene.row(queued)["outcome"] == "cancelled"
     again = complaint(1, "runs", "cancel", queued, env=env)
     assert "is completed/cancelled; expected a run that is still queued" in again
-    assert "expected a run that is still queued" in complaint(1, "runs", "cancel", claimed, env=env)
+    asked = value("runs", "cancel", claimed, env=env)
+    assert asked == {"run_id": claimed, "result": "requested"}
+    done_again = value("runs", "retry", queued, env=env)
+    assert (done_again["result"], done_again["retry_of"]) == ("accepted", queued)
+    assert "expected a completed run" in complaint(1, "runs", "retry", claimed, env=env)
     [worker] = value("workers", "list", env=env)
     assert (worker["lease"], worker["pid"]) == ("live", 1)
 

@@ -11,6 +11,9 @@ from lastword.reasons import Reason
 from lastword.states import Outcome
 from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 
+#: Guard: the run is not made of others.
+HAS_NO_CHILDREN = "children = 0"
+
 #: Guard: nothing is left to wait for.
 NO_CHILD_IS_OPEN = "children_open = 0"
 

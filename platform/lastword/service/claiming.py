@@ -21,14 +21,17 @@ HELD_BY_WORKER = "holder = item_worker_id"
 #: Guard: the reservation was for this attempt and no other.
 NEXT_ATTEMPT = "attempt = item_attempt - 1"
 
+#: When an attempt began: as long ago as its worker says, but not before the worker had it.
+_BEGAN = "(CASE WHEN held_at > {now} - item_age_ms THEN held_at ELSE {now} - item_age_ms END)"
+
 _WRITES = {
     "attempt": "attempt + 1",
     "worker_id": "item_worker_id",
     "holder": "NULL",
     "held_at": "NULL",
-    "started_at": "COALESCE(started_at, {now} - item_age_ms)",
-    "claimed_at": "{now} - item_age_ms",
-    "stale_at": "{now} - item_age_ms + running_stale_ms",
+    "started_at": f"COALESCE(started_at, {_BEGAN})",
+    "claimed_at": _BEGAN,
+    "stale_at": f"{_BEGAN} + running_stale_ms",
     "wait_until": "NULL",
 }
 

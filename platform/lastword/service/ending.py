@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lastword.identity import RunId
+from lastword.identity import RunId, WorkerId
 from lastword.reasons import SENTENCES, Reason
 from lastword.service import moves
 from lastword.service.attempts import end_attempts
-from lastword.service.children import HAS_NOT_RETURNED, NO_CHILD_IS_OPEN, WAITS_UNTIL
+from lastword.service.children import HAS_NO_CHILDREN, HAS_NOT_RETURNED, WAITS_UNTIL
 from lastword.service.moves import SAME_ATTEMPT, SAME_DISPATCH, SAME_WORKER, Move
+from lastword.service.reserving import MAY_HOLD
 from lastword.service.values import AttemptEnd, Recorded, Rejection
 from lastword.states import (
     BRIDGE_ATTEMPT,
@@ -48,14 +49,15 @@ _FINISH = Move(
     arrow=FINISH,
     columns=_END_COLUMNS,
     writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
-    guards=(SAME_ATTEMPT, SAME_WORKER, NO_CHILD_IS_OPEN),
+    # A run with children takes its outcome from theirs, also where they ended first.
+    guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NO_CHILDREN),
 )
 
 _CANCEL = Move(
     arrow=CANCEL_ATTEMPT,
     columns=_END_COLUMNS,
     writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
-    guards=(SAME_ATTEMPT, SAME_WORKER, "cancel_requested_at IS NOT NULL"),
+    guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED, "cancel_requested_at IS NOT NULL"),
 )
 
 _BRIDGE_ATTEMPT = Move(
@@ -66,7 +68,7 @@ _BRIDGE_ATTEMPT = Move(
         "closed_by": f"'{Source.BRIDGE}'",
         "reconciliation": "item_reconciliation",
     },
-    guards=(SAME_ATTEMPT, SAME_WORKER),
+    guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED),
 )
 
 _BRIDGE_DELIVERY = Move(
@@ -74,6 +76,7 @@ _BRIDGE_DELIVERY = Move(
     columns={
         "run_id": "text",
         "dispatch": "integer",
+        "worker_id": "text",
         "reason": "text",
         "reconciliation": "text",
     },
@@ -83,7 +86,8 @@ _BRIDGE_DELIVERY = Move(
         "closed_by": f"'{Source.BRIDGE}'",
         "reconciliation": "item_reconciliation",
     },
-    guards=(SAME_DISPATCH,),
+    # Another worker may have begun with it: what this one was given is a duplicate.
+    guards=(SAME_DISPATCH, MAY_HOLD),
 )
 
 
@@ -113,6 +117,7 @@ class Ending:
             {
                 "run_id": rejection.run_id,
                 "dispatch": rejection.dispatch,
+                "worker_id": rejection.worker_id,
                 "reason": rejection.reason,
                 "reconciliation": _bridged(rejection.reason, rejection.diagnostics),
             }
@@ -122,7 +127,9 @@ class Ending:
             moved = moves.apply(self.ledger, _BRIDGE_DELIVERY, items, by=Source.BRIDGE)
         return [RunId(row["id"]) for row in moved]
 
-    def reject_message(self, *, message_queue: str, message_ref: str, reason: Reason) -> None:
+    def reject_message(
+        self, *, message_queue: str, message_ref: str, reason: Reason, worker_id: WorkerId | None
+    ) -> None:
         """Carry onto its run that the queue delivered a message which names none."""
         param = self.ledger.dialect.param
         with self.ledger.session():
@@ -132,7 +139,12 @@ class Ending:
                 message_queue,
                 message_ref,
             )
-        self.reject([Rejection(RunId(row["id"]), row["dispatch"], reason) for row in rows])
+        self.reject(
+            [
+                Rejection(RunId(row["id"]), row["dispatch"], reason, worker_id=worker_id)
+                for row in rows
+            ]
+        )
 
     def _end(self, move: Move, ends: Sequence[AttemptEnd], *, by: Source) -> dict[RunId, Recorded]:
         items = [_end_item(end) for end in ends]
@@ -164,9 +176,12 @@ class Ending:
         )
         end_attempts(ledger, rows, items)
         moves.write_events(ledger, [_waiting_event(row) for row in rows])
-        # The last child may have ended between this attempt's return and its record.
-        moves.gather(ledger, [row for row in rows if row["children_open"] == 0])
-        return {RunId(row["id"]): Recorded.WAITING for row in rows}
+        # The last child may have ended before this attempt returned.
+        gathered = moves.gather(ledger, [row for row in rows if row["children_open"] == 0])
+        return {
+            **{RunId(row["id"]): Recorded.WAITING for row in rows},
+            **{RunId(row["id"]): Recorded.MOVED for row in gathered},
+        }
 
     def _late(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
         rows = moves.read_runs(self.ledger, [end.run_id for end in ends])

@@ -221,6 +221,8 @@ class Rejection:
     dispatch: int
     reason: Reason
     diagnostics: str = ""
+    #: The worker that was given the delivery, if one was.
+    worker_id: WorkerId | None = None
 
 
 @dataclass(frozen=True, slots=True)

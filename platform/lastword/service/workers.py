@@ -225,6 +225,7 @@ class WorkerService:
         rows = self.ledger.execute(
             f"UPDATE lastword_run SET summary_counts = item_counts FROM {source} AS item "
             "WHERE id = item_run_id AND status = 'running' AND attempt = item_attempt "
+            "AND returned_at IS NULL "
             f"AND worker_id = {self.ledger.dialect.param} RETURNING id",
             as_batch(
                 [

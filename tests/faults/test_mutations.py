@@ -1,0 +1,115 @@
+"""Each guard taken away in turn: a copy of the package without it must fail the test named for it.
+
+A guard that nothing misses is either not needed or not tested. The copy is tried in a process of
+its own, with the folder of the copy in the place of `platform`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.faults.mutations import OF_ENDS, OF_STARTS, OF_THE_MOVE, Edit, Mutation
+from tests.faults.mutations_of_verdicts import OF_PARENTS_AND_OPERATORS, OF_VERDICTS
+
+ROOT = Path(__file__).parents[2]
+
+MUTATIONS = (*OF_THE_MOVE, *OF_ENDS, *OF_STARTS, *OF_VERDICTS, *OF_PARENTS_AND_OPERATORS)
+
+#: Copies that are tried at once.
+AT_ONCE = 2
+
+#: A copy that is imported says so: what was tried was it, and not the original.
+TRACE = """
+import pathlib as _pathlib
+_pathlib.Path(__file__).with_suffix(".imported").touch()
+"""
+
+Tried = subprocess.CompletedProcess[str]
+
+
+def copy_of_the_package(folder: Path, edits: tuple[Edit, ...]) -> Path:
+    """A source root with a copy of the package and its edits; the file that was edited last."""
+    package = folder / "lastword"
+    shutil.copytree(
+        ROOT / "platform" / "lastword", package, ignore=shutil.ignore_patterns("*.pyc.*")
+    )
+    edited = package / "service" / "moves.py"
+    for edit in edits:
+        edited = package / "service" / edit.file
+        text = edited.read_text()
+        assert text.count(edit.old) == edit.times, f"{edit.file} no longer says {edit.old!r}"
+        edited.write_text(text.replace(edit.old, edit.new))
+    edited.write_text(edited.read_text() + TRACE)
+    return edited
+
+
+def try_copy(folder: Path, edits: tuple[Edit, ...], tests: dict[str, set[str]]) -> Tried:
+    """Run tests, by file, on SQLite and on the copy."""
+    edited = copy_of_the_package(folder, edits)
+    names = {name for of_file in tests.values() for name in of_file}
+    roots = [folder, *(ROOT / name for name in ("middleware", "jobs", "scheduler"))]
+    tried = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"),
+            # Neither is used by these tests, and both take long to import.
+            *("-p", "no:hypothesispytest", "-p", "no:anyio"),
+            *("--tb=line", "-o", f"pythonpath={' '.join(map(str, roots))}"),
+            *("-k", f"sqlite and ({' or '.join(sorted(names))})"),
+            *tests,
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert edited.with_suffix(".imported").exists(), tried.stdout + tried.stderr
+    return tried
+
+
+def try_mutation(folder: Path, mutation: Mutation) -> Tried:
+    file, name = mutation.killer
+    return try_copy(folder, mutation.edits, {file: {name}})
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Tried]]]:
+    """Every mutation by name, being tried."""
+    folder = tmp_path_factory.mktemp("mutations")
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {
+            mutation.name: pool.submit(try_mutation, folder / str(number), mutation)
+            for number, mutation in enumerate(MUTATIONS)
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+def test_the_same_tests_pass_on_a_copy_with_nothing_taken_away(tmp_path: Path) -> None:
+    tests: dict[str, set[str]] = {}
+    for mutation in MUTATIONS:
+        file, name = mutation.killer
+        tests.setdefault(file, set()).add(name)
+    done = try_copy(tmp_path, (), tests)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_guard_that_is_taken_away_is_missed(
+    mutation: Mutation, tried: dict[str, Future[Tried]]
+) -> None:
+    done = tried[mutation.name].result()
+    # 1: tests failed; more: they could not be run.
+    assert done.returncode == 1, done.stdout + done.stderr
+    [failed] = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    file, name = mutation.killer
+    where, _, why = failed.removeprefix("FAILED ").partition(" - ")
+    assert where.startswith(f"{file}::{name}["), failed
+    assert why.removeprefix("AssertionError: ").startswith(mutation.dies_of), failed
