@@ -77,6 +77,8 @@ def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> 
         "LASTWORD_MESSAGE_GRACE": str(GRACE_S),
         "LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "10",
         "LASTWORD_STOP_WAIT": "15",
+        # Dramatiq's threads look up this often, in milliseconds; a stop takes two such looks.
+        "dramatiq_worker_timeout": "100",
         "FLEET_JOURNAL": str(tmp_path / "journal"),
     }
     config = load_config(environment)

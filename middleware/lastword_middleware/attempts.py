@@ -89,6 +89,7 @@ class TrackAttempts(Middleware):
         if attempt is not None:
             leave_run()
             self._ends.rejected(attempt)
+            self.tracker.work.here.attempt = None
 
     def _begin(self, broker: Broker, message: MessageProxy) -> None:
         # The ledger cannot tell two threads of one worker apart: a claim it sees twice may be one

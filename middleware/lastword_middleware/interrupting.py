@@ -11,7 +11,7 @@ import threading
 from typing import Any
 
 from dramatiq.broker import Broker, MessageProxy
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, TimeLimit
 from dramatiq.threading import Interrupt, raise_thread_exception
 
 from lastword_middleware.tracker import Tracker
@@ -59,17 +59,23 @@ class InterruptAttempts(Middleware):
         result: Any = None,
         exception: BaseException | None = None,
     ) -> None:
-        """The thread is outside the actor again: what was still to be raised in it is not."""
+        """The thread is outside the actor again: what was still to be raised in it is not.
+
+        That goes for Dramatiq's time limit too, which is disarmed here: an exception of it that
+        came a moment too late would end the thread, and take the message with it.
+        """
         attempt = self.tracker.work.attempt_of(message)
         if attempt is None:
             return
         while attempt.thread_id is not None:
             try:
+                for item in broker.middleware:
+                    if isinstance(item, TimeLimit):
+                        item.after_process_message(broker, message)
                 with self._lock:
+                    _withdraw()
                     attempt.thread_id = None
-                    if attempt.is_cancelled:
-                        _withdraw()
-            except CancelRequested:
+            except Interrupt:
                 # Raised between two lines of this hook. The next round disarms what is left.
                 continue
 

@@ -142,6 +142,9 @@ class Writer(threading.Thread):
             except Exception:
                 # Nothing here may end the thread: everything after it would stay unwritten.
                 logging.getLogger("lastword").exception("a group of truths could not be settled")
+            for barrier in group:
+                if isinstance(barrier, Barrier):
+                    barrier.passed.set()
             if is_last:
                 break
         self._ledger.leave_thread()
@@ -182,9 +185,6 @@ class Writer(threading.Thread):
             logging.getLogger("lastword").exception("a group of truths could not be written")
             self._one_by_one(began, ended)
         self._acknowledge(done)
-        for barrier in group:
-            if isinstance(barrier, Barrier):
-                barrier.passed.set()
 
     def _write(self, began: Sequence[Began], ended: Sequence[Ended]) -> None:
         if not began and not ended:

@@ -21,6 +21,12 @@ from tests.support import until
 from tests.workers import counter
 
 
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """One database is enough for what a sentinel sees; `make bench` has both."""
+    return sqlite_url
+
+
 def sentinels(fleet: Fleet) -> list[int]:
     found = processes_of(str(fleet.folder))
     return [pid for pid, command in found.items() if "lastword_middleware.sentinel" in command]

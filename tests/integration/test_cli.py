@@ -179,7 +179,7 @@ def test_runs_are_listed_shown_and_cancelled_as_one_json_value(
     assert asked == {"run_id": claimed, "result": "requested"}
     done_again = value("runs", "retry", queued, env=env)
     assert (done_again["result"], done_again["retry_of"]) == ("accepted", queued)
-    assert "expected a completed run" in complaint(1, "runs", "retry", claimed, env=env)
+    assert "expected a completed run" in complaint(2, "runs", "retry", claimed, env=env)
     [worker] = value("workers", "list", env=env)
     assert (worker["lease"], worker["pid"]) == ("live", 1)
 
