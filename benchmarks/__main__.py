@@ -30,7 +30,7 @@ def main() -> int:
         for sentinel in (True, False):
             rows.append(measure(database, kills=10 if quick else 50, sentinel=sentinel).row())
             _show([rows[-1]])
-    rows += measure_throughput(DATABASES, jobs=5_000 if quick else 20_000, rounds=3)
+    rows += measure_throughput(DATABASES, jobs=3_000 if quick else 10_000, rounds=3)
     _show(rows)
     if out := os.environ.get("OUT"):
         Path(out).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -23,7 +23,7 @@ from tests.support import FLEET_OPERATIONS, Scene, until
 from tests.workers import tracker_of
 
 #: Quick, in the proportions of the defaults.
-HEARTBEAT_S, LEASE_S, SWEEP_S, GRACE_S = 0.3, 1.2, 0.3, 0.6
+HEARTBEAT_S, LEASE_S, SWEEP_S, GRACE_S = 0.4, 2.0, 0.3, 0.6
 
 
 @dataclass(frozen=True)

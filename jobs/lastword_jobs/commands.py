@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
-import signal
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -14,12 +14,15 @@ from rich.console import Console
 
 from lastword.cli.output import new_console
 from lastword.config import Config, load_config
-from lastword.errors import InvalidInputs, LastwordError
+from lastword.errors import BrokerUnavailable, InvalidInputs, LastwordError
 from lastword.logs import configure_logging
 from lastword.supervisor import interruptible, sole_owner
 
 #: The tenant that `lastword up` brings.
 DEMO_TENANT = "contoso"
+
+#: Seconds between two looks at the embedded Redis.
+LOOK_EVERY_S = 0.5
 
 
 @click.command("graph-server")
@@ -101,8 +104,13 @@ def _stay_up(config: Config, *, workers: int, threads: int) -> None:
         command = _own_name()
         click.echo(f"  {command} start policy.sync --tenant {DEMO_TENANT}")
         click.echo(f"  {command} runs list")
-        while True:
-            signal.pause()
+        while system.redis is None or system.redis.is_running:
+            time.sleep(LOOK_EVERY_S)
+        raise BrokerUnavailable(
+            "the embedded redis-server has ended",
+            address=system.config.broker_url,
+            mend="run `lastword up` again: what was queued is in the ledger, and is sent again",
+        )
 
 
 def _own_name() -> str:
@@ -115,7 +123,7 @@ def _own_name() -> str:
 
 def _wide(console: Console) -> Console:
     # The last table is read as a whole; a narrow terminal may scroll, it may not cut words.
-    return console if console.width >= 120 else Console(highlight=False, width=140)
+    return console if console.is_terminal else Console(highlight=False, width=160)
 
 
 def _require_operations() -> None:

@@ -13,6 +13,9 @@ from lastword_jobs.graph.contracts import BY_TYPE, Contract
 from lastword_jobs.graph.errors import PermissionDenied, RequestRefused
 from lastword_jobs.records import InventoryItem, Policy, mark_missing, moment_ms, upsert
 
+#: Characters of an input that a failure repeats.
+MOST_REPEATED = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Sync:
@@ -45,10 +48,11 @@ class Sync:
         self._each(types, Policy)
 
     def _each(self, types: Sequence[str], table: type[InventoryItem] | type[Policy]) -> None:
-        self.run.progress(total=len(types), processed=0, succeeded=0, failed=0)
+        contracts = _contracts(types)
+        self.run.progress(total=len(contracts), processed=0, succeeded=0, failed=0)
         coverage: dict[str, str] = {}
         refusal: PermanentFailure | None = None
-        for contract in _contracts(types):
+        for contract in contracts:
             try:
                 self._one(contract, table)
                 coverage[contract.type] = "succeeded"
@@ -98,10 +102,24 @@ class Sync:
 
 
 def _contracts(types: Sequence[str]) -> list[Contract]:
+    if not isinstance(types, list | tuple) or not all(isinstance(name, str) for name in types):
+        raise PermanentFailure(
+            Reason.EXECUTION_PREREQUISITE_INVALID,
+            f"The types are {_kind(types)}; expected a list of {', '.join(BY_TYPE)}.",
+        )
     unknown = [name for name in types if name not in BY_TYPE]
     if unknown:
         raise PermanentFailure(
             Reason.EXECUTION_PREREQUISITE_INVALID,
-            f"Unknown types {', '.join(unknown)}; known are {', '.join(BY_TYPE)}.",
+            f"Unknown types {_cut(', '.join(unknown))}; known are {', '.join(BY_TYPE)}.",
         )
     return [BY_TYPE[name] for name in types]
+
+
+def _kind(value: object) -> str:
+    return f"of the kind {type(value).__name__}"
+
+
+def _cut(words: str) -> str:
+    # What somebody sent is repeated so that it can be found, not so that it can fill the ledger.
+    return words if len(words) <= MOST_REPEATED else f"{words[:MOST_REPEATED]} ..."

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import importlib
+import importlib.util
 import json
 import logging
 import os
@@ -13,6 +15,7 @@ from typing import Any
 
 import click
 import dramatiq
+from dramatiq.broker import Broker
 from dramatiq.cli import main as dramatiq_main
 from dramatiq.cli import make_argument_parser
 
@@ -41,6 +44,7 @@ def worker(arguments: tuple[str, ...]) -> None:
     config, ledger = open_current()
     ledger.close()
     settings = _dramatiq_arguments(config, arguments)
+    _require_modules(settings)
     require_broker(plain_broker(config), config)
     # What Dramatiq executes anew when it is told to reload (SIGHUP), however this was started.
     sys.argv[:] = [sys.executable, "-m", "lastword.cli", "worker", *arguments]
@@ -51,7 +55,7 @@ def worker(arguments: tuple[str, ...]) -> None:
 @click.argument("operation")
 @click.option("--tenant", help="The tenant to work on.")
 @click.option("--input", "pairs", multiple=True, metavar="KEY=VALUE", help="An input; repeatable.")
-@click.option("--initiator", default=lambda: os.environ.get("USER"), help="Who asks.")
+@click.option("--initiator", default=getpass.getuser, help="Who asks.")
 @click.option("--app", "module", help="The module whose actors do it.")
 @json_option
 def start_run(
@@ -92,6 +96,23 @@ def _dramatiq_arguments(config: Config, arguments: tuple[str, ...]) -> argparse.
     return settings
 
 
+def _require_modules(settings: argparse.Namespace) -> None:
+    # Found, not imported: a broker that is made before the fork would be shared by the workers.
+    sys.path[:0] = settings.path
+    for place in (settings.broker, *settings.modules):
+        name = place.partition(":")[0]
+        try:
+            found = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            raise InvalidInputs(
+                f"there is no module {name!r} to serve",
+                expected="MODULE or MODULE:BROKER on the path",
+                mend="add its folder with --path",
+            )
+
+
 def _default_module() -> str:
     for entry in entry_points(group=APPLICATION_GROUP):
         return entry.value
@@ -103,12 +124,19 @@ def _load(module: str) -> None:
     try:
         loaded = importlib.import_module(name)
     except ImportError as error:
-        raise LastwordError(
+        raise InvalidInputs(
             f"module {name!r} cannot be imported: {error}",
             mend="name a module on the path with --app",
         ) from error
-    if attribute:
-        dramatiq.set_broker(getattr(loaded, attribute))
+    if not attribute:
+        return
+    broker = getattr(loaded, attribute, None)
+    if not isinstance(broker, Broker):
+        raise InvalidInputs(
+            f"module {name!r} has no broker {attribute!r}",
+            expected="MODULE or MODULE:BROKER",
+        )
+    dramatiq.set_broker(broker)
 
 
 def _pair(pair: str) -> tuple[str, Any]:

@@ -29,6 +29,7 @@ from lastword.reasons import Reason
 from lastword.service.counters import Counted, count
 from lastword.service.values import Delivery
 from lastword_middleware.admission import FOREIGN, Admission
+from lastword_middleware.reservations import Hands
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.writing import Done
 
@@ -56,16 +57,16 @@ def track_consumers(broker: Broker, tracker: Tracker) -> None:
         return
     tracker.defers_acks = True
     script = broker.client.register_script(_ACKNOWLEDGE)
-    queues: dict[str, set[str]] = {}
+    queues: dict[str, Hands] = {}
 
     def consume(queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         # A restarted consumer finds what its predecessor handed out still in the worker's hands;
         # only the delayed messages were dropped with it.
-        held = queues.setdefault(queue_name, set())
+        hands = queues.setdefault(queue_name, Hands())
         if queue_name.endswith(_DELAY_QUEUE):
-            held.clear()
+            hands.refs.clear()
         return ReservingConsumer(
-            broker, tracker, queue_name, prefetch=prefetch, idle_ms=timeout, held=held, ack=script
+            broker, tracker, queue_name, prefetch=prefetch, idle_ms=timeout, hands=hands, ack=script
         )
 
     broker.consume = consume  # type: ignore[method-assign]
@@ -80,7 +81,7 @@ class ReservingConsumer(Consumer):
         queue_name: the queue, or its delay queue.
         prefetch: the most messages that are in the worker's hands at once.
         idle_ms: the longest pause between two fetches, in milliseconds.
-        held: the broker's ids of the messages of this queue that are in the worker's hands.
+        hands: the messages of this queue that are in the worker's hands.
         ack: the script that acknowledges many.
     """
 
@@ -92,7 +93,7 @@ class ReservingConsumer(Consumer):
         *,
         prefetch: int,
         idle_ms: int,
-        held: set[str],
+        hands: Hands,
         ack: Callable[..., Any],
     ) -> None:
         self.queue_name = queue_name
@@ -101,7 +102,7 @@ class ReservingConsumer(Consumer):
         self._admission = Admission(broker, tracker)
         self._prefetch = prefetch
         self._idle_ms = idle_ms
-        self._held = held
+        self._hands = hands
         self._ack = ack
         self._inbox: deque[MessageProxy] = deque()
         self._misses = 0
@@ -123,6 +124,10 @@ class ReservingConsumer(Consumer):
         if self._inbox:
             self._misses = 0
             return self._inbox.popleft()
+        if self._room <= 0:
+            # Not idle but full: there is room again with the next acknowledgement.
+            self._hands.freed.wait(self._idle_ms / 1000)
+            return None
         self._misses, pause_ms = compute_backoff(self._misses, max_backoff=self._idle_ms)
         time.sleep(pause_ms / 1000)
         return None
@@ -148,7 +153,7 @@ class ReservingConsumer(Consumer):
             self._broker.do_requeue(self.queue_name, *refs)
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
-        self._held.difference_update(refs)
+        self._hands.drop(refs)
 
     def close(self) -> None:
         """Give back what was fetched and not handed out."""
@@ -158,27 +163,32 @@ class ReservingConsumer(Consumer):
             self.requeue(given)
         except ConnectionClosed as error:
             # The next consumer of this queue, or the broker's maintenance, finds them.
-            self._held.difference_update(_ref(message) for message in given)
+            self._hands.drop(_ref(message) for message in given)
             log_notice(logging.WARNING, "requeue_failed", queue=self.queue_name, why=error)
 
     def acknowledge(self, refs: Sequence[str]) -> None:
         """See `Acknowledger`."""
         self._ack(keys=[self._hold_key(), self._key(f"{self.queue_name}.msgs")], args=list(refs))
-        self._held.difference_update(refs)
+        self._hands.drop(refs)
 
     def bury(self, refs: Sequence[str]) -> None:
         """See `Acknowledger`."""
         for ref in refs:
             self._broker.do_nack(self.queue_name, ref)
-            self._held.discard(ref)
+            self._hands.drop([ref])
+
+    @property
+    def _room(self) -> int:
+        return self._prefetch - len(self._hands.refs)
 
     def _fetch(self) -> None:
-        room = self._prefetch - len(self._held)
+        self._hands.freed.clear()
+        room = self._room
         if room <= 0:
             return
         fetched = self._broker.do_fetch(self.queue_name, room)
         messages = [message for data in fetched if (message := _decoded(data))]
-        self._held.update(_ref(message) for message in messages)
+        self._hands.refs.update(_ref(message) for message in messages)
         if len(messages) < len(fetched):
             self._reclaim()
         self._inbox.extend(self._admitted(messages))
@@ -211,7 +221,7 @@ class ReservingConsumer(Consumer):
             act()
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
-        self._held.discard(_ref(message))
+        self._hands.drop([_ref(message)])
 
     def _release(self, messages: Sequence[MessageProxy]) -> None:
         held = [self._tracker.reservations.take(message) for message in messages]
@@ -232,7 +242,7 @@ class ReservingConsumer(Consumer):
         # that cannot be read: Redis believes this worker to hold it, and it does not.
         self._reclaim_at = time.monotonic() + RECLAIM_EVERY_S
         believed: Any = self._broker.client.smembers(self._hold_key())
-        for ref in {member.decode() for member in believed} - self._held:
+        for ref in {member.decode() for member in believed} - self._hands.refs:
             data: Any = self._broker.client.hget(self._key(f"{self.queue_name}.msgs"), ref)
             if data is None:
                 self._broker.do_ack(self.queue_name, ref)

@@ -62,6 +62,7 @@ class TrackMessages(Middleware):
         """Register this process as a worker before it fetches its first message."""
         try:
             require_current_schema(self.tracker.ledger)
+            self.tracker.stopping.clear()
             self._watched.start()
             self.tracker.boot(
                 threads=worker.worker_threads, broker_id=getattr(broker, "broker_id", None)

@@ -1,4 +1,4 @@
-"""What this worker has fetched and not begun yet: deliveries with their reservations."""
+"""What is in this worker's hands: messages it has fetched, and reservations not begun yet."""
 
 from __future__ import annotations
 
@@ -16,6 +16,23 @@ from lastword.service.values import Delivery, Reservation
 #: Seconds after which a reservation is too old to begin on it alone. Shorter than the time in which
 #: nobody else may act on the run, so that the start is recorded before that is over.
 BEGIN_WITHIN_S = 0.8 * IN_HAND_MS / 1000
+
+
+@dataclass(slots=True)
+class Hands:
+    """The messages of one queue that are in this worker's hands, by the broker's ids.
+
+    Attributes:
+        freed: set whenever one has left them.
+    """
+
+    refs: set[str] = field(default_factory=set)
+    freed: threading.Event = field(default_factory=threading.Event)
+
+    def drop(self, refs: Iterable[str]) -> None:
+        """These have left the worker's hands."""
+        self.refs.difference_update(refs)
+        self.freed.set()
 
 
 @dataclass(slots=True)

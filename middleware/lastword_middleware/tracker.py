@@ -84,7 +84,6 @@ class Tracker:
         )
         self._lease_until = asked + self.config.lease_ttl
         self.worker_id = worker_id
-        self.stopping.clear()
         if self.writer is None or not self.writer.is_alive():
             self.writer = Writer(self.ledger, self.runs)
             self.writer.start()

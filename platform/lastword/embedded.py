@@ -95,6 +95,11 @@ class EmbeddedRedis:
                 url_file.unlink()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the server's process lives."""
+        return self._process is not None and self._process.poll() is None
+
     def _started(self) -> subprocess.Popen[bytes]:
         server = [
             find_server(),
@@ -169,14 +174,16 @@ def resolve_broker_url(config: Config) -> str:
     """
     if config.broker_url != EMBEDDED:
         return config.broker_url
-    try:
-        return (config.data_dir / URL_FILE).read_text(encoding="utf-8")
-    except OSError as error:
-        raise BrokerUnavailable(
-            f"no embedded broker is running in {config.data_dir.absolute()}",
-            address=EMBEDDED,
-            mend="run `lastword up` there first, or set LASTWORD_BROKER_URL",
-        ) from error
+    with contextlib.suppress(OSError):
+        url = (config.data_dir / URL_FILE).read_text(encoding="utf-8")
+        # An owner that was killed has left its URL behind, but no socket.
+        if Path(url.removeprefix("unix://").partition("?")[0]).exists():
+            return url
+    raise BrokerUnavailable(
+        f"no embedded broker is running in {config.data_dir.absolute()}",
+        address=EMBEDDED,
+        mend="run `lastword up` there first, or set LASTWORD_BROKER_URL",
+    )
 
 
 def _packaged_server() -> str | None:

@@ -55,6 +55,7 @@ class Policy:
             run as succeeded in part; only where every item stands by itself.
         manual_review: whether a run that has ended may be done again only after somebody looked:
             `lastword runs retry` refuses it.
+        needs_tenant: whether a run of it works on a tenant, and cannot be started without one.
     """
 
     operation: str
@@ -74,6 +75,7 @@ class Policy:
     reconcilers: tuple[str, ...]
     partial_on_loss: bool = False
     manual_review: bool = False
+    needs_tenant: bool = False
 
     @property
     def version(self) -> str:
@@ -188,6 +190,7 @@ _CHECKS = {
     "reconcilers": _names,
     "partial_on_loss": _flag,
     "manual_review": _flag,
+    "needs_tenant": _flag,
 }
 
 
@@ -215,6 +218,7 @@ def _with_derived(table: Mapping[str, Any]) -> dict[str, Any]:
         "reconcilers": tuple(table.get("reconcilers", ("generic",))),
         "partial_on_loss": table.get("partial_on_loss", False),
         "manual_review": table.get("manual_review", False),
+        "needs_tenant": table.get("needs_tenant", False),
     }
 
 

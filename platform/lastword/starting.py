@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lastword.config import Config
-from lastword.errors import InvalidInputs, LastwordError
+from lastword.errors import InvalidInputs, LastwordError, UnknownTenant
 from lastword.identity import RunId, canonical_json, new_run_id, run_identity
 from lastword.logs import log_notice
 from lastword.reading.tenants import find_tenant
@@ -181,6 +181,12 @@ def _request(
 ) -> tuple[NewRun, Letter]:
     policy = application.config.policy(operation)
     require_json(inputs)
+    if tenant is None and policy.needs_tenant:
+        raise UnknownTenant(
+            f"operation {operation!r} was to be started without a tenant",
+            expected="the id of a tenant",
+            mend="see `lastword tenants list`",
+        )
     _require_name(initiator)
     _require_delay(delay_s)
     run_id = new_run_id()

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
+import redis
+
 
 def redacted(url: str) -> str:
     """`url` without its password and query, fit for logs and errors."""
@@ -52,6 +54,10 @@ def url_reader(*schemes: str, also: tuple[str, ...] = ()) -> Callable[[object], 
         prefix = "sqlite:///" if parts.scheme == "sqlite" else f"{parts.scheme}://"
         if parts.scheme not in schemes or not text.lower().startswith(prefix) or not place:
             raise ValueError(f"a URL of {expected}")
+        if parts.scheme == "sqlite" and ":memory:" in parts.path:
+            raise ValueError("a file: a ledger in memory ends with the command that made it")
+        if parts.scheme in {"redis", "rediss", "unix"}:
+            _require_redis(text)
         if parts.scheme != "sqlite" and _password_is_cut(parts):
             raise ValueError(f"a URL of {expected} with @, /, ? and # in its password as %40 ...")
         return text
@@ -65,6 +71,20 @@ def web_address(value: object) -> str:
     if not host or "/" in host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise ValueError("HOST:PORT")
     return text_value(value)
+
+
+def _require_redis(url: str) -> None:
+    # The client reads the query and the number of the database only when it connects.
+    try:
+        pool = redis.ConnectionPool.from_url(url)
+        pool.make_connection()
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"a URL that the Redis client understands ({type(error).__name__} in its query or path)"
+        ) from None
+    name = urlsplit(url).path.strip("/")
+    if not url.lower().startswith("unix:") and name and not name.isdigit():
+        raise ValueError("a URL whose path is the number of a Redis database")
 
 
 def _password_is_cut(parts: SplitResult) -> bool:

@@ -91,6 +91,16 @@ def test_a_redis_that_does_not_answer_is_one_line(settings: dict[str, str], comm
     assert "LASTWORD_BROKER_URL" in line
 
 
+def test_a_worker_without_its_module_is_one_line(settings: dict[str, str]) -> None:
+    for name in ("nope_mod", "nope.mod:broker"):
+        assert "there is no module 'nope" in complaint(2, "worker", name, env=settings)
+
+
+def test_up_says_in_one_line_that_its_redis_does_not_answer(tmp_path: Path) -> None:
+    env = environment(data_dir=tmp_path, broker_url=f"redis://app:{PASSWORD}@{NOWHERE}/0")
+    assert "does not answer" in complaint(1, "up", env=env)
+
+
 def test_check_says_what_is_well_and_fails_at_what_is_not(settings: dict[str, str]) -> None:
     assert "broker: unix://" in said("check", env=settings)
     done = lastword("check", env={**settings, "LASTWORD_BROKER_URL": f"redis://{NOWHERE}"})
@@ -210,6 +220,8 @@ def test_tenants_are_added_once_and_listed_whatever_their_names(settings: dict[s
     listed = value("tenants", "list", env=settings)
     assert [tenant["tenant_id"] for tenant in listed] == ["[/x]", "contoso"]
     assert "[/x]" in said("tenants", "list", env=settings)
+    for wrong in ("", "a\nb", "x" * 65):
+        assert "expected 1 to 64 that can be" in complaint(2, "tenants", "add", wrong, env=settings)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +229,17 @@ def test_tenants_are_added_once_and_listed_whatever_their_names(settings: dict[s
     [
         (("policy.snyc",), "'policy.snyc' has no policy; expected one of inventory_sync"),
         (("policy.sync", "--tenant", "nope"), "no tenant 'nope'; see `lastword tenants list`"),
-        (("policy.sync", "--input", "colour=1"), "do not fit operation 'policy.sync'"),
+        (("policy.sync",), "without a tenant; expected the id of a tenant"),
+        (
+            ("policy.sync", "--tenant", "nope", "--input", "colour=1"),
+            "do not fit operation 'policy.sync'",
+        ),
+        (
+            ("policy.sync", "--tenant", "nope", "--app", "lastword_jobs.application:nix"),
+            "has no broker 'nix'",
+        ),
+        (("policy.sync", "--app", "no_such_module"), "cannot be imported"),
+        (("policy.sync", "--tenant", "\udcff"), "is not UTF-8"),
         (("policy.sync", "--input", "types=NaN"), "input 'types' of type float has no JSON form"),
         (("policy.sync", "--input", "types"), "input 'types'; expected KEY=VALUE"),
         (("policy.sync", "--input", "=x"), "input '=x'; expected KEY=VALUE"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -162,6 +163,16 @@ def test_a_killed_up_takes_its_processes_along(folder: Path) -> None:
     process.kill()
     process.communicate()
     until(lambda: not processes_of(str(folder)), within_s=30, what="every process to end")
+
+
+def test_an_up_whose_redis_was_killed_says_so_and_ends(folder: Path) -> None:
+    _, process = up_in(folder)
+    [server] = [pid for pid, name in processes_of(str(folder)).items() if "redis-server" in name]
+    os.kill(server, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the embedded redis-server has ended" in err
+    assert processes_of(str(folder)) == {}
 
 
 def test_two_systems_side_by_side_do_not_meet(folder: Path, other_folder: Path) -> None:

@@ -40,7 +40,6 @@ def test_a_run_whose_worker_is_killed_is_done_by_another(fleet: Fleet) -> None:
 
 
 def test_a_run_that_may_not_be_repeated_is_failed_when_its_worker_is_killed(fleet: Fleet) -> None:
-    fleet.supervisor.run("scheduler", "scheduler")
     fleet.worker()
     run_id = fleet.start("once", until_file=str(fleet.folder / "never"))
     os.kill(fleet.running(run_id)["pid"], signal.SIGKILL)
@@ -109,11 +108,15 @@ def test_a_worker_that_is_told_to_stop_finishes_its_run_first(fleet: Fleet) -> N
         stdin=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as worker:
-        run_id = fleet.start("work", until_file=str(go_on))
-        pid = fleet.running(run_id)["pid"]
-        worker.send_signal(signal.SIGTERM)
-        go_on.touch()
-        assert worker.wait(20) == 0
+        try:
+            run_id = fleet.start("work", until_file=str(go_on))
+            pid = fleet.running(run_id)["pid"]
+            worker.send_signal(signal.SIGTERM)
+            go_on.touch()
+            assert worker.wait(20) == 0
+        finally:
+            if worker.poll() is None:
+                worker.kill()
     assert not alive(pid)
     row = fleet.scene.row(run_id)
     assert (row["outcome"], row["attempt"]) == ("succeeded", 1)
@@ -139,7 +142,7 @@ def noticed(log: str) -> bool:
 def test_a_worker_survives_a_failover_and_loses_no_delayed_message(fleet: Fleet) -> None:
     fleet.worker()
     [first] = until(lambda: list_workers(fleet.scene.ledger))
-    run_id = fleet.start("work", delay_ms=2500)
+    run_id = fleet.start("work", delay_ms=6000)
     with redis.Redis.from_url(fleet.redis_url) as client:
         hold = f"dramatiq:__acks__.{first['broker_id']}.default.DQ"
         until(lambda: client.scard(hold))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -222,3 +223,13 @@ def test_an_unknown_type_fails_before_anything_is_asked(
         kind(stage.sync(stage.run()), ["settingsCatalog", "unheardOf"])
     assert caught.value.reason is Reason.EXECUTION_PREREQUISITE_INVALID
     assert stage.provider.journal() == []
+
+
+@pytest.mark.parametrize("types", [5, "settingsCatalog", [1], {"a": 1}, ["x" * 100_000]])
+def test_types_that_are_no_list_of_types_fail_at_once_with_a_short_sentence(
+    stage: Stage, types: Any
+) -> None:
+    with pytest.raises(PermanentFailure) as caught:
+        stage.sync(stage.run()).policies(types)
+    assert "settingsCatalog" in caught.value.message
+    assert len(caught.value.message) < 500

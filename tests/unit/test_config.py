@@ -78,6 +78,11 @@ def test_every_fault_is_reported_at_once_with_what_was_seen_and_expected(file: P
         *(("WEB_ADDR", text) for text in ("", ":8000", "host", "host:65536", "h:²", "http://h:1")),
         *(("DATABASE_URL", text) for text in ("mysql://h/db", "sqlite:", "sqlite:x.db")),
         *(("DATABASE_URL", text) for text in ("sqlite:///", "postgresql://", "/var/db")),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        *(
+            ("BROKER_URL", f"redis://h/{text}")
+            for text in ("abc", "0?foo=bar", "?socket_timeout=x")
+        ),
         *(("BROKER_URL", text) for text in ("", "redis", "redis://", "http://h", "redis://h:port")),
         *(("GRAPH_URL", text) for text in ("graph.microsoft.com", "ftp://h", "http://[::1")),
         ("DATA_DIR", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from lastword.storage.opening import open_ledger
 from lastword.storage.schema import migrate
 from lastword.supervisor import Supervisor
 from lastword_jobs.graph_server.seeding import Size
+from lastword_middleware.broker import plain_broker, require_broker
 
 #: Seconds the processes get to come up.
 READY_WITHIN_S = 30.0
@@ -53,7 +54,7 @@ def running_system(
     threads: int,
     latency_s: float = 0.0,
 ) -> Iterator[System]:
-    """Start everything, wait until it is ready, and stop it in the end.
+    """Start everything, wait until it is ready, stop it in the end.
 
     Args:
         config: the settings; `embedded` gets a Redis of its own.
@@ -71,11 +72,9 @@ def running_system(
         if config.broker_url == EMBEDDED:
             redis = stack.enter_context(EmbeddedRedis(config.data_dir))
             config = replace(config, broker_url=redis.url)
-        ledger = open_ledger(config.ledger_url)
+        require_broker(plain_broker(config), config)
+        ledger = _ledger_with(tenants, config)
         stack.callback(ledger.close)
-        migrate(ledger)
-        for tenant_id in tenants:
-            add_tenant(ledger, tenant_id=tenant_id, name=tenant_id.title())
         config = stack.enter_context(_with_graph(config, tenants, latency_s))
         supervisor = stack.enter_context(
             Supervisor(environment_of(config), config.data_dir / "logs")
@@ -85,6 +84,14 @@ def running_system(
             supervisor.run(f"worker-{number}", "worker", "--threads", str(threads))
         _await_workers(ledger, workers)
         yield System(config, ledger, supervisor, redis)
+
+
+def _ledger_with(tenants: Iterable[str], config: Config) -> Ledger:
+    ledger = open_ledger(config.ledger_url)
+    migrate(ledger)
+    for tenant_id in tenants:
+        add_tenant(ledger, tenant_id=tenant_id, name=tenant_id.title())
+    return ledger
 
 
 @contextmanager

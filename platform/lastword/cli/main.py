@@ -57,6 +57,7 @@ for command in (check, migrate, operations, runs, tenants, workers):
 def main() -> None:
     """Run a command; errors go to stderr as one line, with the mend."""
     try:
+        _require_text(sys.argv[1:])
         lastword(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -76,8 +77,18 @@ def main() -> None:
         _say(error.sentence)
         sys.exit(FAILED)
     except OSError as error:
-        _say(str(error))
+        place = f"{error.filename}: " if error.filename else ""
+        _say(f"{place}{error.strerror or error}; check the path and its permissions")
         sys.exit(FAILED)
+
+
+def _require_text(arguments: list[str]) -> None:
+    # Bytes that are no UTF-8 arrive as halves of surrogate pairs, which nothing can store or print.
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(f"argument {argument!a} is not UTF-8.") from None
 
 
 def _say(words: str) -> None:

@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+#: Keys whose values stay on one line.
+_WHOLE = frozenset({"id", "run", "status", "outcome", "tenant_id"})
+
 #: Columns of a table when stdout is not a terminal and says nothing of its width.
 WIDTH_OF_A_PIPE = 160
 
@@ -44,8 +47,9 @@ def print_rows(
         click.echo(empty)
         return
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in columns.values():
-        table.add_column(heading, overflow="fold")
+    for key, heading in columns.items():
+        # An id that is cut in two can be neither copied nor searched for.
+        table.add_column(heading, overflow="fold", no_wrap=key in _WHOLE)
     for row in rows:
         # As Text: what stands in square brackets is a name, not a style.
         table.add_row(*(Text(_text(row.get(key))) for key in columns))

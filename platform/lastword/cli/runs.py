@@ -40,6 +40,8 @@ _ATTEMPT_COLUMNS = {
     "reason": "reason",
 }
 
+_FAILURE_COLUMNS = {"code": "failure", "message": "what is known of it", "count": "times"}
+
 _EVENT_COLUMNS = {
     "at": "at",
     "kind": "event",
@@ -107,9 +109,11 @@ def show_command(run_id: str, as_json: bool) -> None:
     facts = {key: value for key, value in run.items() if not isinstance(value, list | dict)}
     for key, value in facts.items():
         click.echo(f"{key:16} {'-' if value is None else value}")
-    for key in ("summary_counts", "reconciliation", "evidence"):
+    for key in ("summary_counts", "context", "reconciliation", "evidence"):
         for name, value in (run[key] or {}).items():
             click.echo(f"{key}.{name:14} {'-' if value is None else value}")
+    click.echo()
+    print_rows(run["failures"], _FAILURE_COLUMNS, as_json=False, empty="no failure")
     click.echo()
     print_rows(run["attempts"], _ATTEMPT_COLUMNS, as_json=False, empty="no attempt yet")
     click.echo()
