@@ -7,8 +7,19 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 LASTWORD = (sys.executable, "-m", "lastword.cli")
+
+
+#: Whether the kernel tells how another's child ended after its parent has reaped it.
+KERNEL_TELLS = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 15)
+
+
+def ended_by(cause: Mapping[str, Any], **how: object) -> bool:
+    """Whether a cause of death says this; where the kernel cannot tell, that it says so."""
+    told = all(cause.get(key) == value for key, value in how.items())
+    return told or (not KERNEL_TELLS and cause.get("exit_status") == "unknown to this system")
 
 
 def environment(**settings: object) -> dict[str, str]:

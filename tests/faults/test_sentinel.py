@@ -16,7 +16,7 @@ from lastword.reading.workers import list_workers
 from lastword.storage.ledger import Row
 from lastword_middleware.autopsy import cause_of_death, is_stopped, oom_kills, open_process
 from tests.fleets import Fleet
-from tests.processes import alive, processes_of
+from tests.processes import KERNEL_TELLS, alive, ended_by, processes_of
 from tests.support import until
 from tests.workers import counter
 
@@ -60,10 +60,11 @@ def test_the_loss_of_a_killed_worker_is_written_within_a_second_with_its_signal(
         "worker_lost",
         "sentinel",
     )
-    assert (cause(row)["signal"], cause(row)["pid"]) == ("SIGKILL", worker["pid"])
+    assert ended_by(cause(row), signal="SIGKILL")
+    assert cause(row)["pid"] == worker["pid"]
     known = {item["id"]: item for item in list_workers(fleet.scene.ledger)}
     assert known[worker["id"]]["ending"] == "lost"
-    assert known[worker["id"]]["cause"]["signal"] == "SIGKILL"
+    assert ended_by(known[worker["id"]]["cause"], signal="SIGKILL")
 
 
 def test_a_run_that_may_be_repeated_is_on_the_queue_again_within_a_second(fleet: Fleet) -> None:
@@ -179,7 +180,7 @@ def grandchild(code: str) -> tuple[subprocess.Popen[str], int]:
 
 
 @pytest.mark.skipif(
-    tuple(int(part) for part in os.uname().release.split(".")[:2]) < (6, 15),
+    not KERNEL_TELLS,
     reason="the kernel tells the exit status of another's child from Linux 6.15 on",
 )
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])

@@ -13,7 +13,7 @@ import pytest
 
 from lastword.reading.workers import list_workers
 from tests.fleets import Fleet
-from tests.processes import LASTWORD, alive
+from tests.processes import LASTWORD, alive, ended_by
 from tests.support import until
 
 
@@ -88,7 +88,7 @@ def test_a_stop_that_abandons_work_exits_0_and_the_run_says_so(fleet: Fleet) -> 
         assert unit.wait(30) == 0
     row = fleet.scene.completed(run_id)
     assert (row["outcome"], row["reason"]) == ("failed", "worker_lost")
-    assert json.loads(row["reconciliation"])["evidence"]["worker"]["exit_code"] == 0
+    assert ended_by(json.loads(row["reconciliation"])["evidence"]["worker"], exit_code=0)
     [known] = list_workers(fleet.scene.ledger)
     assert (known["id"], known["ending"]) == (told["id"], "stopped")
     assert known["cause"] == {"seen": "it stopped with work in hand", "attempts": 1}

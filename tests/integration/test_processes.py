@@ -14,7 +14,7 @@ import redis
 from lastword.reading.workers import list_workers
 from lastword.starting import start_in
 from tests.fleets import Fleet
-from tests.processes import LASTWORD, alive
+from tests.processes import LASTWORD, alive, ended_by
 from tests.support import until
 
 
@@ -50,7 +50,7 @@ def test_a_run_that_may_not_be_repeated_is_failed_when_its_worker_is_killed(flee
         "sentinel",
     )
     cause = json.loads(row["reconciliation"])["evidence"]["worker"]
-    assert cause["signal"] == "SIGKILL"
+    assert ended_by(cause, signal="SIGKILL")
     assert len(fleet.journal("begin")) == 1
 
 
