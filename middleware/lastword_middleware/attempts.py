@@ -68,7 +68,10 @@ class TrackAttempts(Middleware):
             return
         leave_run()
         try:
-            if exception is None:
+            if exception is None and message.failed:
+                # `message.fail()` without an exception: refused, perhaps before the actor ran.
+                self._ends.rejected(attempt)
+            elif exception is None:
                 self._ends.returned(broker, attempt, result)
             elif attempt.is_cancelled:
                 self._ends.cancelled(attempt, exception)

@@ -51,10 +51,10 @@ class Heartbeat(threading.Thread):
     def run(self) -> None:
         """Beat until stopped. A failed beat is logged, and the next one tries again."""
         while not self._stopped.wait(self._tracker.config.heartbeat_interval):
-            self._fitness.end_if_stuck()
+            self._try(self._fitness.end_if_stuck, "fitness_broken")
             if not self._tracker.stopping.is_set():
-                self._fitness.look()
-                self._watched.look()
+                self._try(self._fitness.look, "fitness_broken")
+                self._try(self._watched.look, "sentinel_broken")
             self._try(self._end_overdue, "watch_broken")
             self._try(self._beat, "heartbeat_failed")
             self._try(self._touch_broker, "broker_heartbeat_failed")
@@ -84,9 +84,11 @@ class Heartbeat(threading.Thread):
         asked = set(run_ids)
         if not asked:
             return
-        for held in self._tracker.reservations.of_runs(asked):
+        waiting = self._tracker.reservations.of_runs(asked)
+        for held in waiting:
             # Not begun yet: given back and ended, and whoever begins with it asks the ledger first.
             held.is_void = True
+        for held in waiting:
             reservation = held.reservation
             if reservation.worker_id is not None:
                 delivery = Delivery(reservation.run_id, reservation.dispatch)

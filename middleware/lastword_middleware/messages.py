@@ -15,7 +15,7 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import AgeLimit, Middleware
 from dramatiq.worker import ConsumerThread, Worker, WorkerThread
 
-from lastword.errors import LastwordError, LedgerUnavailable
+from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.logs import log_notice
 from lastword.reasons import Reason
@@ -68,7 +68,8 @@ class TrackMessages(Middleware):
                 threads=worker.worker_threads, broker_id=getattr(broker, "broker_id", None)
             )
             self._watched.await_ready()
-        except LastwordError as error:
+        except Exception as error:
+            # Dramatiq would swallow it, and the worker would live without ever working.
             raise TrackingError.because(error) from error
         fitness = Fitness(worker, self.tracker.config.worker_shutdown_timeout)
         self._heartbeat = Heartbeat(self.tracker, broker, fitness, self._watched)

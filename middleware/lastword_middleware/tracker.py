@@ -82,8 +82,8 @@ class Tracker:
             ),
             lease_ttl_s=self.config.lease_ttl,
         )
-        self._lease_until = asked + self.config.lease_ttl
         self.worker_id = worker_id
+        self._lease_until = asked + self.config.lease_ttl
         if self.writer is None or not self.writer.is_alive():
             self.writer = Writer(self.ledger, self.runs)
             self.writer.start()

@@ -180,6 +180,8 @@ class Writer(threading.Thread):
             for item in ended:
                 item.settled(True)
         except LedgerUnavailable:
+            # Giving up: what is acknowledged in a later group must not be one of these.
+            self._unwritten.update(item.end.run_id for item in ended)
             return
         except Exception:
             logging.getLogger("lastword").exception("a group of truths could not be written")

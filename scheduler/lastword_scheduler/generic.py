@@ -89,6 +89,8 @@ class GenericReconciler:
         if self.contact.leases_tell:
             report.lost_workers = len(WorkerService(self.ledger).lose_expired())
         for decisions in self.decisions(leases_tell=self.contact.leases_tell):
+            # A long sweep is no silence.
+            self.contact.made()
             report.found += len(decisions)
             self._apply(decisions, report)
         self.contact.made()

@@ -161,6 +161,28 @@ def test_a_skip_by_another_middleware_is_a_rejection_failed_or_not(
     assert client.zcard(XQ) == dead_letters
 
 
+def failing_quietly(message: Any) -> None:
+    message.fail()
+
+
+def test_a_message_that_is_failed_without_an_exception_did_not_succeed(
+    broker: Broker, scene: Scene, start_worker: StartWorker, client: redis.Redis
+) -> None:
+    calls: list[int] = []
+
+    @dramatiq.actor(operation="report.build", broker=broker)
+    def build() -> None:
+        calls.append(1)
+
+    broker.add_middleware(InBefore(failing_quietly))
+    message = build.send()
+    start_worker()
+    row = scene.completed(message.message_id)
+    assert (row["outcome"], row["reason"]) == ("failed", "rejected")
+    assert calls == []
+    until(lambda: client.zcard(XQ) == 1)
+
+
 def refusing(message: Any) -> None:
     raise MiddlewareError("not today")
 
