@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from lastword.identity import RunId, WorkerId, new_run_id, new_worker_id
@@ -144,6 +144,12 @@ class Scene:
             charged=True,
         )
         assert self.runs.redispatch([verdict])
+
+    def disclaim(self, worker_id: WorkerId, *, but: Sequence[RunId] = ()) -> None:
+        """Let a worker tell, just now, that it works on nothing but these runs."""
+        self.workers.heartbeat(
+            worker_id, lease_ttl_s=60, working=but, listed_at_ms=int(time.time() * 1000)
+        )
 
     def backdate(self, run_id: str, column: str, seconds: float) -> None:
         """Let a moment of a run have been `seconds` earlier: time passes without waiting for it."""

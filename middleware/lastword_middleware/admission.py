@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dramatiq.broker import Broker, MessageProxy
 
 from lastword.errors import LastwordError
-from lastword.identity import RunId
+from lastword.identity import RunId, is_run_id
 from lastword.logs import log_notice
 from lastword.service.counters import Counted, count
 from lastword.service.reserving import asks_for
 from lastword.service.values import Delivery, NewRun, Refusal, Reservation
-from lastword_middleware.covered import operation_of
-from lastword_middleware.dispatch import encoded
-from lastword_middleware.messages import canonical
-from lastword_middleware.options import DISPATCH, dispatch_of
+from lastword_middleware.covered import operation_of, require_inside
+from lastword_middleware.dispatch import canonical, encoded
+from lastword_middleware.options import DISPATCH, LONGEST_DISPATCH, dispatch_of
 from lastword_middleware.reservations import Held
 from lastword_middleware.tracker import Tracker
 
@@ -31,10 +30,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A delivery that must not begin."""
+    """A delivery that must not begin.
+
+    Attributes:
+        is_kept: whether it is the run's only message all the same: it stays with the broker.
+    """
 
     message: MessageProxy
     why: Refusal
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,18 @@ class Admission:
         Raises:
             LedgerUnavailable: the worker stops before the ledger could be asked.
         """
-        covered = [message for message in messages if operation_of(self.broker, message.actor_name)]
-        if not covered:
-            return []
-        refused = self._accept_unmarked(covered)
+        covered = self._covered(messages)
+        sound = [message for message in covered if _is_sound(message)]
+        refused = [Refused(item, Refusal.UNACCEPTABLE) for item in covered if not _is_sound(item)]
+        refused += self._accept_unmarked(sound)
         asked: dict[Delivery, MessageProxy] = {}
-        for message in covered:
+        for message in sound:
             if dispatch_of(message.options) is None:
                 continue
             delivery = _delivery(message)
-            if delivery in asked or self.tracker.is_busy_with(delivery):
+            if self.tracker.works_on(delivery):
+                refused.append(Refused(message, Refusal.RUNNING))
+            elif delivery in asked or self.tracker.reservations.has(delivery):
                 refused.append(Refused(message, Refusal.HELD))
             else:
                 asked[delivery] = message
@@ -71,9 +77,54 @@ class Admission:
                 self.tracker.reservations.add(held)
             elif why is not Refusal.LEASE_LOST:
                 refused.append(Refused(held.message, why))
+        refused = self._with_kept(refused)
         for item in refused:
             self._tell(item)
         return refused
+
+    def unacceptable(self, messages: Sequence[MessageProxy]) -> list[Refused]:
+        """Of messages that wait for their time: those that could not be accepted when it comes.
+
+        Where they are handed on nobody could do anything but try for ever.
+
+        Raises:
+            LedgerUnavailable: the worker stops before that could be recorded.
+        """
+        refused = [
+            Refused(message, Refusal.UNACCEPTABLE)
+            for message in self._covered(messages)
+            if not _is_sound(message) or not self._is_acceptable(message)
+        ]
+        for item in refused:
+            self._tell(item)
+        return refused
+
+    def _covered(self, messages: Sequence[MessageProxy]) -> list[MessageProxy]:
+        return [item for item in messages if operation_of(self.broker, item.actor_name)]
+
+    def _is_acceptable(self, message: MessageProxy) -> bool:
+        if dispatch_of(message.options) is not None:
+            return True
+        try:
+            self._new_run(message)
+        except LastwordError as error:
+            log_notice(logging.ERROR, "message_refused", run=message.message_id, why=error)
+            return False
+        return True
+
+    def _with_kept(self, refused: Sequence[Refused]) -> list[Refused]:
+        # Held already, but not as another message: this one is all that the broker has of the run.
+        held = [item.message for item in refused if item.why is Refusal.HELD]
+        if not held:
+            return list(refused)
+        run_ids = [RunId(message.message_id) for message in held]
+        refs = self._wait(lambda: self.tracker.runs.message_refs(run_ids), held, what="look")
+        return [
+            replace(item, is_kept=True)
+            if item.why is Refusal.HELD and _is_of(item.message, refs)
+            else item
+            for item in refused
+        ]
 
     def _reserve(self, asked: dict[Delivery, MessageProxy]) -> list[Held]:
         if not asked:
@@ -113,10 +164,12 @@ class Admission:
     def _new_run(self, message: MessageProxy) -> NewRun:
         operation = operation_of(self.broker, message.actor_name)
         assert operation is not None, "only covered messages are accepted"
+        policy = self.tracker.config.policy(operation)
+        require_inside(policy, message.options, place="a message")
         marked = message._message.copy(options={DISPATCH: 1})
         return NewRun(
             run_id=RunId(message.message_id),
-            policy=self.tracker.config.policy(operation),
+            policy=policy,
             actor_name=message.actor_name,
             payload=encoded(
                 canonical(marked),
@@ -147,12 +200,24 @@ class Admission:
         def note() -> None:
             count(self.tracker.ledger, Counted.REFUSED_DELIVERIES, refused.why)
             worker_id = self.tracker.worker_id
-            if ref and worker_id and dispatch_of(message.options) is not None:
+            if ref and worker_id and _is_sound(message) and dispatch_of(message.options):
                 # The run itself is without a message now, and is sent again from the ledger.
                 self.tracker.runs.release([_delivery(message)], worker_id=worker_id)
                 self.tracker.runs.disown([_delivery(message)], message_ref=ref)
 
         self._wait(note, [message], what="refuse")
+
+
+def _is_sound(message: MessageProxy) -> bool:
+    # What no run can have had, whoever wrote it: nothing can be asked of the ledger with it.
+    dispatch = dispatch_of(message.options)
+    is_numbered = dispatch is None or 0 < dispatch <= LONGEST_DISPATCH
+    return is_run_id(message.message_id) and is_numbered
+
+
+def _is_of(message: MessageProxy, refs: Mapping[RunId, str | None]) -> bool:
+    ref = message.options.get("redis_message_id")
+    return ref is not None and refs.get(RunId(message.message_id)) == ref
 
 
 def _delivery(message: MessageProxy) -> Delivery:
@@ -168,5 +233,6 @@ def _forgery(held: Held) -> Refusal | None:
         actor_name=message.actor_name,
         args=message.args,
         kwargs=message.kwargs,
+        options=message.options,
     )
     return None if genuine else Refusal.TAMPERED

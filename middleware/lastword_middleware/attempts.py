@@ -97,11 +97,11 @@ class TrackAttempts(Middleware):
     def _begin(self, broker: Broker, message: MessageProxy) -> None:
         # The ledger cannot tell two threads of one worker apart: a claim it sees twice may be one
         # whose answer was lost.
-        if not self.tracker.work.reserve(message.message_id, self.tracker.worker_id):
+        if not self.tracker.work.reserve(message, self.tracker.worker_id):
             self._claims.refuse(message, Refusal.RUNNING)
         try:
             held = self._claims.hold(broker, message)
-            if held is not None and self._claims.may_begin(held):
+            if self._claims.may_begin(held):
                 attempt = self._open(broker, message, claim_of(held.reservation))
                 self._put_beginning(attempt, message)
             else:
@@ -136,6 +136,7 @@ class TrackAttempts(Middleware):
             message=message,
             retries=message.options.get("retries", 0),
             limit_s=time_limit_s(broker, message),
+            dispatch=dispatch_of(message.options),
         )
         self.tracker.work.open(attempt)
         return attempt

@@ -25,24 +25,31 @@ class Claims:
 
     tracker: Tracker
 
-    def hold(self, broker: Broker, message: MessageProxy) -> Held | None:
+    def hold(self, broker: Broker, message: MessageProxy) -> Held:
         """The reservation of a delivery: made when it was fetched, or now where no consumer did.
 
-        None if this worker had no live lease when it asked.
+        Waits while this worker has no live lease.
 
         Raises:
-            DeliveryRefused: the delivery may not start its run.
+            DeliveryRefused: the delivery may not start its run; acknowledged if the ledger holds
+                what it means, kept by the broker if the worker stops before that is known.
         """
-        held = self.tracker.reservations.take(message)
-        if held is not None:
-            return held
-        try:
-            refused = Admission(broker, self.tracker).admit([message])
-        except LedgerUnavailable:
-            self.keep(message)
-        for item in refused:
-            self.refuse(message, item.why)
-        return self.tracker.reservations.take(message)
+        while True:
+            held = self.tracker.reservations.take(message)
+            if held is not None:
+                return held
+            try:
+                refused = Admission(broker, self.tracker).admit([message])
+            except LedgerUnavailable:
+                self.keep(message)
+            for item in refused:
+                if item.is_kept:
+                    self.keep(message)
+                self.refuse(message, item.why)
+            held = self.tracker.reservations.take(message)
+            if held is not None:
+                return held
+            self._await_lease(message)
 
     def may_begin(self, held: Held) -> bool:
         """Whether the start of this delivery may be recorded after the fact, with its end.
@@ -80,9 +87,7 @@ class Claims:
                 return claim
             if claim.refusal is not Refusal.LEASE_LOST:
                 self.refuse(message, claim.refusal)
-            # Renewed by the heartbeat, or reborn under a new id; until then nothing may start.
-            if self.tracker.stopping.wait(self.tracker.config.heartbeat_interval / 4):
-                self.keep(message)
+            self._await_lease(message)
 
     def refuse(self, message: MessageProxy, refusal: Refusal) -> NoReturn:
         """Skip a delivery that means nothing any more, or never did.
@@ -110,7 +115,12 @@ class Claims:
         """
         self.tracker.work.here.refused = message
         self.tracker.work.here.held = message
-        raise DeliveryRefused(f"{message.message_id}: the worker stops before it could start this")
+        raise DeliveryRefused(f"{message.message_id}: not this worker's to start, nor to drop")
+
+    def _await_lease(self, message: MessageProxy) -> None:
+        # Renewed by the heartbeat, or reborn under a new id; until then nothing may start.
+        if self.tracker.stopping.wait(self.tracker.config.heartbeat_interval / 4):
+            self.keep(message)
 
     def _ask(self, delivery: Delivery) -> Claim:
         worker_id = self.tracker.worker_id

@@ -19,16 +19,15 @@ import redis
 from dramatiq.broker import Broker, Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import compute_backoff
-from dramatiq.errors import ConnectionClosed, DecodeError
-from dramatiq.message import Message
+from dramatiq.errors import ConnectionClosed
 
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.logs import log_notice
 from lastword.reasons import Reason
 from lastword.service.counters import Counted, count
-from lastword.service.values import Delivery
 from lastword_middleware.admission import FOREIGN, Admission
+from lastword_middleware.delivered import decoded, ref_of
 from lastword_middleware.reservations import Hands
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.writing import Done
@@ -135,20 +134,19 @@ class ReservingConsumer(Consumer):
     def ack(self, message: MessageProxy) -> None:
         """Acknowledge a message, now or once its truth is durable."""
         if not self._leave_to_writer(message, failed=False):
-            self._at_once(lambda: self._broker.do_ack(self.queue_name, _ref(message)), message)
+            self._at_once(lambda: self._broker.do_ack(self.queue_name, ref_of(message)), message)
 
     def nack(self, message: MessageProxy) -> None:
         """Hand a message to the dead letters, now or once its truth is durable."""
         if not self._leave_to_writer(message, failed=True):
-            self._at_once(lambda: self._broker.do_nack(self.queue_name, _ref(message)), message)
+            self._at_once(lambda: self._broker.do_nack(self.queue_name, ref_of(message)), message)
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         """Give messages back to the queue, and their runs to whoever fetches them."""
-        given = list(messages)
+        given = self._released(messages)
         if not given:
             return
-        self._release(given)
-        refs = [_ref(message) for message in given]
+        refs = [ref_of(message) for message in given]
         try:
             self._broker.do_requeue(self.queue_name, *refs)
         except redis.RedisError as error:
@@ -163,7 +161,7 @@ class ReservingConsumer(Consumer):
             self.requeue(given)
         except ConnectionClosed as error:
             # The next consumer of this queue, or the broker's maintenance, finds them.
-            self._hands.drop(_ref(message) for message in given)
+            self._hands.drop(ref_of(message) for message in given)
             log_notice(logging.WARNING, "requeue_failed", queue=self.queue_name, why=error)
 
     def acknowledge(self, refs: Sequence[str]) -> None:
@@ -187,24 +185,39 @@ class ReservingConsumer(Consumer):
         if room <= 0:
             return
         fetched = self._broker.do_fetch(self.queue_name, room)
-        messages = [message for data in fetched if (message := _decoded(data))]
-        self._hands.refs.update(_ref(message) for message in messages)
-        if len(messages) < len(fetched):
-            self._reclaim()
-        self._inbox.extend(self._admitted(messages))
+        readable = [
+            message for data in fetched if (message := decoded(data, queue_name=self.queue_name))
+        ]
+        # One that is here already was given to the queue by somebody who took this worker for dead.
+        messages = [message for message in readable if ref_of(message) not in self._hands.refs]
+        self._hands.refs.update(ref_of(message) for message in messages)
+        try:
+            if len(readable) < len(fetched):
+                self._reclaim()
+            self._inbox.extend(self._admitted(messages))
+        except BaseException:
+            # Nobody has seen them yet: Redis believes them here, and is put right with time.
+            self._released(messages)
+            self._hands.drop(ref_of(message) for message in messages)
+            raise
 
     def _admitted(self, messages: list[MessageProxy]) -> list[MessageProxy]:
-        if self.queue_name.endswith(_DELAY_QUEUE) or not messages:
+        if not messages:
             return messages
+        waits = self.queue_name.endswith(_DELAY_QUEUE)
+        look = self._admission.unacceptable if waits else self._admission.admit
         try:
-            refused = self._admission.admit(messages)
+            refused = look(messages)
         except LedgerUnavailable:
             # The worker stops: another will be asked.
             self.requeue(messages)
             return []
         for item in refused:
+            if item.is_kept:
+                self._hands.drop([ref_of(item.message)])
+                continue
             act = self.bury if item.why in FOREIGN else self.acknowledge
-            act([_ref(item.message)])
+            act([ref_of(item.message)])
         dropped = {id(item.message) for item in refused}
         return [message for message in messages if id(message) not in dropped]
 
@@ -212,7 +225,7 @@ class ReservingConsumer(Consumer):
         if not self._tracker.work.take_deferred(message):
             return False
         assert self._tracker.writer is not None
-        done = Done(self, RunId(message.message_id), _ref(message), failed)
+        done = Done(self, RunId(message.message_id), ref_of(message), failed)
         self._tracker.writer.put(done)
         return True
 
@@ -221,21 +234,16 @@ class ReservingConsumer(Consumer):
             act()
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
-        self._hands.drop([_ref(message)])
+        self._hands.drop([ref_of(message)])
 
-    def _release(self, messages: Sequence[MessageProxy]) -> None:
-        held = [self._tracker.reservations.take(message) for message in messages]
-        given_back: dict[Any, list[Delivery]] = {}
-        for item in held:
-            if item is not None and item.reservation.worker_id is not None:
-                delivery = Delivery(item.reservation.run_id, item.reservation.dispatch)
-                given_back.setdefault(item.reservation.worker_id, []).append(delivery)
-        for worker_id, deliveries in given_back.items():
-            try:
-                self._tracker.runs.release(deliveries, worker_id=worker_id)
-            except LedgerUnavailable as error:
-                # Nobody else may have them before this worker's lease has run out.
-                log_notice(logging.WARNING, "release_unrecorded", why=error)
+    def _released(self, messages: Iterable[MessageProxy]) -> list[MessageProxy]:
+        """Those of `messages` that others may have now. The rest leaves the hands, and waits."""
+        given = list(messages)
+        taken = [self._tracker.reservations.take(message) for message in given]
+        kept = self._tracker.give_back([held for held in taken if held is not None])
+        waiting = {id(held.message) for held in kept}
+        self._hands.drop(ref_of(message) for message in given if id(message) in waiting)
+        return [message for message in given if id(message) not in waiting]
 
     def _reclaim(self) -> None:
         # A reply of Redis that was lost, a message that was dropped when a connection broke, one
@@ -246,7 +254,7 @@ class ReservingConsumer(Consumer):
             data: Any = self._broker.client.hget(self._key(f"{self.queue_name}.msgs"), ref)
             if data is None:
                 self._broker.do_ack(self.queue_name, ref)
-            elif _decoded(data) is None:
+            elif decoded(data, queue_name=self.queue_name) is None:
                 self._bury_damaged(ref)
             else:
                 log_notice(logging.WARNING, "message_reclaimed", queue=self.queue_name, ref=ref)
@@ -271,20 +279,3 @@ class ReservingConsumer(Consumer):
 
     def _key(self, name: str) -> str:
         return f"{self._broker.namespace}:{name}"
-
-
-def _decoded(data: bytes | None) -> MessageProxy | None:
-    if data is None:
-        return None
-    try:
-        message: Message[Any] = Message.decode(data)
-        if not isinstance(message.options.get("redis_message_id"), str):
-            return None
-    except (DecodeError, TypeError, ValueError, KeyError, AttributeError):
-        return None
-    return MessageProxy(message)
-
-
-def _ref(message: MessageProxy) -> str:
-    ref: str = message.options["redis_message_id"]
-    return ref

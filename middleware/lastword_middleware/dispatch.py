@@ -73,6 +73,11 @@ class BrokerDispatcher:
         )
 
 
+def canonical(message: Message[Any]) -> Message[Any]:
+    """The message as it is kept in the ledger: on its own queue, without the hold of a delay."""
+    return message.copy(queue_name=message.queue_name.removesuffix(".DQ"))
+
+
 def encoded(message: Message[Any], *, max_payload_bytes: int) -> str:
     """A message as the JSON text that the broker would take.
 

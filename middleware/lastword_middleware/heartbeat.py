@@ -5,17 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-import redis
 from dramatiq.broker import Broker
-from dramatiq.brokers.redis import RedisBroker
 
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.logs import log_notice
 from lastword.policy import INTERRUPT_GRACE_S
-from lastword.service.values import Delivery
 from lastword_middleware.ends import Ends
 from lastword_middleware.fitness import Fitness
 from lastword_middleware.interrupting import InterruptAttempts
@@ -57,7 +54,6 @@ class Heartbeat(threading.Thread):
                 self._try(self._watched.look, "sentinel_broken")
             self._try(self._end_overdue, "watch_broken")
             self._try(self._beat, "heartbeat_failed")
-            self._try(self._touch_broker, "broker_heartbeat_failed")
         self._tracker.ledger.leave_thread()
 
     def stop(self) -> None:
@@ -70,7 +66,7 @@ class Heartbeat(threading.Thread):
         try:
             work()
             self._was_silent.discard(complaint)
-        except (LedgerUnavailable, redis.RedisError) as error:
+        except LedgerUnavailable as error:
             if complaint not in self._was_silent:
                 log_notice(logging.ERROR, complaint, why=error)
             self._was_silent.add(complaint)
@@ -78,22 +74,22 @@ class Heartbeat(threading.Thread):
             logging.getLogger("lastword").exception(complaint)
 
     def _beat(self) -> None:
-        self._cancel(self._tracker.heartbeat())
+        asked = self._tracker.heartbeat()
+        for attempt in asked.fenced:
+            # Its end may have been written since: then it is no longer open, and nothing happens.
+            if not attempt.is_cancelled and attempt.thread_id is not None:
+                log_notice(logging.WARNING, "attempt_fenced", run=attempt.run.run_id)
+                self._interrupts().cancel(attempt)
+        if asked.to_stop:
+            self._cancel(asked.to_stop)
 
-    def _cancel(self, run_ids: Iterable[RunId]) -> None:
-        asked = set(run_ids)
-        if not asked:
-            return
-        waiting = self._tracker.reservations.of_runs(asked)
-        for held in waiting:
-            # Not begun yet: given back and ended, and whoever begins with it asks the ledger first.
-            held.is_void = True
-        for held in waiting:
-            reservation = held.reservation
-            if reservation.worker_id is not None:
-                delivery = Delivery(reservation.run_id, reservation.dispatch)
-                self._tracker.runs.release([delivery], worker_id=reservation.worker_id)
-                self._tracker.runs.cancel([reservation.run_id], by="operator")
+    def _cancel(self, asked: frozenset[RunId]) -> None:
+        for held in self._tracker.reservations.of_runs(asked):
+            # Whoever takes it out owns it: this thread to end it, or a worker's to begin with it.
+            if self._tracker.reservations.take(held.message) is None:
+                continue
+            if not self._tracker.give_back([held]):
+                self._tracker.runs.cancel([held.reservation.run_id], by="operator")
         for attempt in self._tracker.work.open_attempts():
             if attempt.run.run_id in asked and attempt.worker_id == self._tracker.worker_id:
                 self._interrupts().cancel(attempt)
@@ -109,9 +105,3 @@ class Heartbeat(threading.Thread):
                 attempt.is_overdue = True
                 log_notice(logging.ERROR, "attempt_overdue", run=attempt.run.run_id)
                 self._ends.overdue(attempt)
-
-    def _touch_broker(self) -> None:
-        # To Redis a worker lives by its commands, and one that is busy to the brim sends none.
-        if isinstance(self._broker, RedisBroker):
-            key = f"{self._broker.namespace}:__heartbeats__"
-            self._broker.client.zadd(key, {self._broker.broker_id: int(time.time() * 1000)})

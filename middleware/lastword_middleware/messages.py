@@ -5,7 +5,6 @@ Stands first in the list of middleware.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -16,24 +15,18 @@ from dramatiq.middleware import AgeLimit, Middleware
 from dramatiq.worker import ConsumerThread, Worker, WorkerThread
 
 from lastword.errors import LedgerUnavailable
-from lastword.identity import RunId
-from lastword.logs import log_notice
+from lastword.identity import RunId, is_run_id
 from lastword.reasons import Reason
 from lastword.service.values import Acceptance, NewRun, Rejection, Retry, Sending
 from lastword.storage.schema import require_current_schema
 from lastword_middleware.covered import cover, operation_of, require_inside
-from lastword_middleware.dispatch import encoded
-from lastword_middleware.errors import HoldMessage, SendRefused, TrackingError
+from lastword_middleware.dispatch import canonical, encoded
+from lastword_middleware.errors import HoldMessage, SendRefused
 from lastword_middleware.failures import cause_of, diagnostics_of
-from lastword_middleware.fitness import Fitness
-from lastword_middleware.heartbeat import Heartbeat
+from lastword_middleware.life import WorkerLife
 from lastword_middleware.options import DISPATCH, dispatch_of
 from lastword_middleware.tracker import Tracker
-from lastword_middleware.watched import Watched
 from lastword_middleware.working import OpenAttempt
-
-#: The most seconds a stopping worker spends on writing what has ended.
-LONGEST_FLUSH_S = 10.0
 
 
 class TrackMessages(Middleware):
@@ -45,9 +38,7 @@ class TrackMessages(Middleware):
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
-        self._heartbeat: Heartbeat | None = None
-        self._watched = Watched(tracker.config, tracker.ledger)
-        tracker.on_boot.append(self._watched.is_now)
+        self._life = WorkerLife(tracker)
 
     @property
     def actor_options(self) -> set[str]:
@@ -60,20 +51,7 @@ class TrackMessages(Middleware):
 
     def before_worker_boot(self, broker: Broker, worker: Worker) -> None:
         """Register this process as a worker before it fetches its first message."""
-        try:
-            require_current_schema(self.tracker.ledger)
-            self.tracker.stopping.clear()
-            self._watched.start()
-            self.tracker.boot(
-                threads=worker.worker_threads, broker_id=getattr(broker, "broker_id", None)
-            )
-            self._watched.await_ready()
-        except Exception as error:
-            # Dramatiq would swallow it, and the worker would live without ever working.
-            raise TrackingError.because(error) from error
-        fitness = Fitness(worker, self.tracker.config.worker_shutdown_timeout)
-        self._heartbeat = Heartbeat(self.tracker, broker, fitness, self._watched)
-        self._heartbeat.start()
+        self._life.begin(broker, worker)
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Nothing new is claimed from here on if the ledger is down; what runs may still end."""
@@ -81,21 +59,7 @@ class TrackMessages(Middleware):
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """End this worker; attempts that it abandons are lost with it, and judged at once."""
-        config = self.tracker.config
-        if self.tracker.writer is not None:
-            within_s = (config.stop_wait - config.worker_shutdown_timeout) / 2
-            self.tracker.writer.stop(within_s=min(within_s, LONGEST_FLUSH_S))
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
-        self._end()
-
-    def _end(self) -> None:
-        try:
-            if self.tracker.end():
-                self._watched.say_goodbye()
-        except LedgerUnavailable as error:
-            # Its lease runs out instead.
-            log_notice(logging.WARNING, "end_unrecorded", why=error)
+        self._life.end()
 
     def before_worker_thread_shutdown(self, broker: Broker, thread: WorkerThread) -> None:
         """Close what a worker thread has open in the ledger."""
@@ -124,13 +88,28 @@ class TrackMessages(Middleware):
             # Dramatiq would swallow it and send the message with no run behind it.
             raise SendRefused.because(error) from error
 
+    def after_process_message(
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        *,
+        result: Any = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        """A middleware before the tracking of attempts broke: what was held was never begun."""
+        held = self.tracker.reservations.take(message)
+        if held is not None:
+            self.tracker.give_back([held])
+
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """Another middleware gave up on this delivery before it became an attempt."""
         dispatch = dispatch_of(message.options)
         refused_here = self.tracker.work.here.refused is message
         self.tracker.reservations.take(message)
         self.tracker.work.here.refused = None
-        if dispatch is not None and not refused_here:
+        # One that was begun ends with its attempt, which the writer has.
+        was_begun = self.tracker.work.is_deferred(message)
+        if dispatch is not None and not refused_here and not was_begun:
             aged = message.failed and _has_age_limit(broker, message)
             self._reject(message, dispatch, Reason.AGE_LIMIT_EXCEEDED if aged else Reason.REJECTED)
 
@@ -139,6 +118,7 @@ class TrackMessages(Middleware):
         dispatch = dispatch_of(message.options)
         if dispatch is not None and message.actor_name not in broker.actors:
             self._reject(message, dispatch, Reason.UNKNOWN_ACTOR)
+        self._require_settled(message)
 
     def before_ack(self, broker: Broker, message: MessageProxy) -> None:
         """Refuse to acknowledge what the ledger does not hold yet."""
@@ -166,6 +146,11 @@ class TrackMessages(Middleware):
         self._refuse_inside_a_transaction()
         policy = self.tracker.config.policy(operation)
         require_inside(policy, message.options, place="a message")
+        if not is_run_id(message.message_id):
+            raise SendRefused(
+                f"a message of operation {operation!r} has the id {message.message_id!a}",
+                expected="1 to 64 characters that can be printed: it is the id of its run",
+            )
         message.options[DISPATCH] = 1
         run = NewRun(
             run_id=RunId(message.message_id),
@@ -264,12 +249,6 @@ class TrackMessages(Middleware):
                 f"message {message.message_id} is kept unacknowledged: "
                 "the ledger does not hold its end yet"
             )
-
-
-def canonical(message: Message[Any]) -> Message[Any]:
-    """The message as it is kept in the ledger: on its own queue, without the hold of a delay."""
-    queue_name = message.queue_name.removesuffix(".DQ")
-    return message.copy(queue_name=queue_name)
 
 
 def _has_age_limit(broker: Broker, message: MessageProxy) -> bool:

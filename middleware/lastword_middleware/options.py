@@ -8,6 +8,9 @@ from typing import Any
 #: Set on every message of a covered operation; compared with the run's own number at the claim.
 DISPATCH = "lastword_dispatch"
 
+#: The largest dispatch number that the ledger's column holds.
+LONGEST_DISPATCH = 2**31 - 1
+
 #: Options that belong to one journey of a message through the broker, not to its run.
 OF_ONE_JOURNEY = frozenset({"eta", "redis_message_id", "traceback", "requeue_timestamp", "retries"})
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from dramatiq.broker import MessageProxy
 
 from lastword.identity import RunId
-from lastword.service.reserving import IN_HAND_MS
+from lastword.service.reserving import BEGIN_WITHIN_MS
 from lastword.service.values import Delivery, Reservation
 
-#: Seconds after which a reservation is too old to begin on it alone. Shorter than the time in which
-#: nobody else may act on the run, so that the start is recorded before that is over.
-BEGIN_WITHIN_S = 0.8 * IN_HAND_MS / 1000
+#: Seconds after which a reservation is too old to begin on it alone.
+BEGIN_WITHIN_S = BEGIN_WITHIN_MS / 1000
 
 
 @dataclass(slots=True)
@@ -41,18 +40,16 @@ class Held:
 
     Attributes:
         since: when it was asked for, by this process's monotonic clock.
-        is_void: whether something was heard of its run meanwhile: the ledger has to be asked again.
     """
 
     message: MessageProxy
     reservation: Reservation
     since: float
-    is_void: bool = False
 
     @property
     def is_fresh(self) -> bool:
         """Whether it may be begun without asking the ledger first."""
-        return not self.is_void and time.monotonic() - self.since < BEGIN_WITHIN_S
+        return time.monotonic() - self.since < BEGIN_WITHIN_S
 
 
 @dataclass(slots=True)

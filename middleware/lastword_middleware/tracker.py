@@ -21,12 +21,24 @@ from lastword.service.counters import Counted, count
 from lastword.service.values import Delivery
 from lastword.service.workers import Beat, NewWorker, Progress
 from lastword.storage.ledger import Ledger
-from lastword_middleware.options import DISPATCH
-from lastword_middleware.reservations import Reservations
+from lastword_middleware.reservations import Held, Reservations
 from lastword_middleware.working import OpenAttempt, Work
 from lastword_middleware.writing import FIRST_WAIT_S, LONGEST_WAIT_S, Writer
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a heartbeat brings back for the work in hand.
+
+    Attributes:
+        to_stop: runs of this worker, in work or held, that were asked to stop.
+        fenced: attempts whose run was closed or handed on: nothing that they report counts.
+    """
+
+    to_stop: frozenset[RunId] = frozenset()
+    fenced: Sequence[OpenAttempt] = ()
 
 
 @dataclass(slots=True)
@@ -60,6 +72,8 @@ class Tracker:
     _lease_until: float = 0.0
     _broker_id: str | None = None
     _last_beat_ms: int = 0
+    #: Reservations that could not be given back yet.
+    _owed: list[Held] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.runs = RunService(self.ledger)
@@ -95,30 +109,55 @@ class Tracker:
         """Whether this worker knows its lease to be live, by its own clock; never too late."""
         return self.worker_id is not None and time.monotonic() < self._lease_until
 
-    def heartbeat(self) -> frozenset[RunId]:
+    def heartbeat(self) -> Asked:
         """Renew the lease and carry progress; a worker that was given up starts over as a new one.
 
         Its open attempts keep the old id, so whatever they still report is a late result.
-
-        Returns:
-            The runs of this worker that were asked to stop.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
         if self.worker_id is None:
-            return frozenset()
+            return Asked()
+        owed, self._owed = self._owed, []
+        self.give_back(owed)
         attempts = [item for item in self.work.open_attempts() if item.worker_id == self.worker_id]
         asked = time.monotonic()
         beat = self._beat(self.worker_id, attempts)
         if beat is None:
             self._lease_until = 0.0
-            log_notice(logging.ERROR, "lease_lost", worker=self.worker_id)
-            self.boot(threads=self._threads, broker_id=self._broker_id)
-            return frozenset()
+            # None: it has stopped while this beat was under way, and stays so.
+            if self.worker_id is not None:
+                log_notice(logging.ERROR, "lease_lost", worker=self.worker_id)
+                self.boot(threads=self._threads, broker_id=self._broker_id)
+            return Asked()
         self._lease_until = asked + self.config.lease_ttl
         self._last_beat_ms = beat.at_ms
-        return beat.cancel
+        fenced = [
+            item for item in attempts if beat.current.get(item.run.run_id) != item.run.attempt
+        ]
+        return Asked(beat.cancel, fenced)
+
+    def give_back(self, given: Sequence[Held]) -> list[Held]:
+        """Let others have what was held here and not begun; those whose release must wait.
+
+        They are released with the next heartbeat that reaches the ledger.
+        """
+        mine = [held for held in given if held.reservation.worker_id is not None]
+        by_worker: dict[WorkerId, list[Held]] = {}
+        for held in mine:
+            assert held.reservation.worker_id is not None
+            by_worker.setdefault(held.reservation.worker_id, []).append(held)
+        kept: list[Held] = []
+        for worker_id, items in by_worker.items():
+            deliveries = [Delivery(i.reservation.run_id, i.reservation.dispatch) for i in items]
+            try:
+                self.runs.release(deliveries, worker_id=worker_id)
+            except LedgerUnavailable as error:
+                log_notice(logging.WARNING, "release_unrecorded", why=error, messages=len(items))
+                kept += items
+        self._owed += kept
+        return kept
 
     def _beat(self, worker_id: WorkerId, attempts: Sequence[OpenAttempt]) -> Beat | None:
         progress = [
@@ -156,14 +195,12 @@ class Tracker:
         self.workers.end(worker_id, cause=cause if abandoned else None)
         return not abandoned
 
-    def is_busy_with(self, delivery: Delivery) -> bool:
-        """Whether some message of that dispatch is held or worked on here already."""
-        if self.reservations.has(delivery):
-            return True
+    def works_on(self, delivery: Delivery) -> bool:
+        """Whether some message of that dispatch has become an attempt of this worker."""
         return any(
             attempt.run.run_id == delivery.run_id
             and attempt.worker_id == self.worker_id
-            and attempt.message.options.get(DISPATCH) == delivery.dispatch
+            and attempt.dispatch == delivery.dispatch
             for attempt in self.work.open_attempts()
         )
 

@@ -78,16 +78,22 @@ class Watched:
             return
         # Opened here: this process may die sooner than the other is up.
         handle = open_process(os.getpid())
-        self._process = subprocess.Popen(  # noqa: S603 - our own command
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=() if handle is None else (handle,),
-            # Not stopped with the worker's group: it has to outlive it.
-            start_new_session=True,
-        )
-        if handle is not None:
-            os.close(handle)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=() if handle is None else (handle,),
+                # Not stopped with the worker's group: it has to outlive it.
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._process = None
+            log_notice(logging.WARNING, "no_sentinel", why=error)
+            return
+        finally:
+            if handle is not None:
+                os.close(handle)
         settings = {name: getattr(self.config, name) for name in _SETTINGS}
         settings["data_dir"] = str(self.config.data_dir.absolute())
         self._tell({"pid": os.getpid(), "handle": handle, "config": settings, "ledger": place})

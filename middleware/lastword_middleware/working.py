@@ -10,6 +10,7 @@ from dramatiq.broker import MessageProxy
 
 from lastword.current import CurrentRun
 from lastword.identity import WorkerId
+from lastword_middleware.options import dispatch_of
 
 
 @dataclass(slots=True)
@@ -20,6 +21,7 @@ class OpenAttempt:
         message: the delivery it came with; another delivery of the same run is not this attempt.
         retries: the tries after the first that the message says were spent before this one.
         limit_s: its time limit, in seconds.
+        dispatch: the sending that the delivery is of. A retry gives its message the next number.
         began: when it was begun, by this process's monotonic clock.
         thread_id: the thread that is inside its actor; None outside of it.
         is_cancelled: whether it was asked to stop.
@@ -31,6 +33,7 @@ class OpenAttempt:
     message: MessageProxy
     retries: int
     limit_s: float = float("inf")
+    dispatch: int | None = None
     began: float = field(default_factory=time.monotonic)
     thread_id: int | None = None
     is_cancelled: bool = False
@@ -58,15 +61,19 @@ class Work:
     _deferred: dict[int, MessageProxy] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def reserve(self, run_id: str, worker_id: WorkerId | None) -> bool:
+    def reserve(self, message: MessageProxy, worker_id: WorkerId | None) -> bool:
         """Let one thread at a time claim a run; False if another claims it or works on it.
 
         The ledger cannot tell two threads of one worker apart: a claim it sees twice may be one
-        whose answer was lost. An attempt from before this worker was given up does not count.
+        whose answer was lost. An attempt from before this worker was given up does not count, nor
+        one of an older dispatch: that is fenced.
         """
+        run_id, dispatch = message.message_id, dispatch_of(message.options)
         with self._lock:
             working = any(
-                attempt.run.run_id == run_id and attempt.worker_id == worker_id
+                attempt.run.run_id == run_id
+                and attempt.worker_id == worker_id
+                and attempt.dispatch == dispatch
                 for attempt in self._attempts.values()
             )
             if working or run_id in self._claiming:

@@ -3,6 +3,7 @@
 LastwordError
 |- ConfigError            a configuration file, variable or policy is wrong (all faults at once)
 |- SchemaError            the ledger's schema is not the one this version works with
+|- Contended              the same rows changed too often under a verb; nothing was written
 |- Unavailable
 |  |- LedgerUnavailable   the database does not answer
 |  `- BrokerUnavailable   the broker does not answer
@@ -54,6 +55,10 @@ class ConfigError(LastwordError):
 
 class SchemaError(LastwordError):
     """The ledger's schema is older, newer or absent."""
+
+
+class Contended(LastwordError):
+    """A verb met runs that changed each time it looked, and gave up. Nothing was written."""
 
 
 class Unavailable(LastwordError):

@@ -9,10 +9,18 @@ from typing import Any, NewType
 
 from uuid_utils.compat import uuid7
 
+#: The most characters of a run's id; the ledger's column holds no more.
+LONGEST_ID = 64
+
 #: A run's id; also the id of its Dramatiq message.
 RunId = NewType("RunId", str)
 #: A worker process's id, fresh at every boot: hosts and pids come back, this does not.
 WorkerId = NewType("WorkerId", str)
+
+
+def is_run_id(text: object) -> bool:
+    """Whether `text` can be the id of a run: 1 to 64 characters that can be printed."""
+    return isinstance(text, str) and 0 < len(text) <= LONGEST_ID and text.isprintable()
 
 
 def new_run_id() -> RunId:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lastword.identity import RunId
 from lastword.policy import Policy
-from lastword.service.reserving import IN_HAND_MS
+from lastword.service.reserving import BEGIN_WITHIN_MS
 from lastword.states import Status
 from lastword.storage.ledger import Ledger, Row
 
@@ -49,6 +49,7 @@ class Candidate:
         waits_for_children: whether its attempt has returned, and its children have not ended.
         holder: the worker that has fetched its message and not begun; None if none is known.
         holder_is_live: whether that worker's lease is live.
+        holder_is_silent: whether its lease has run out, and nobody has ended it yet.
         is_in_hand: whether that worker may have begun without the ledger knowing yet.
     """
 
@@ -63,7 +64,6 @@ class Candidate:
     policy: Policy
     age_s: float
     sent_age_s: float
-    is_due: bool
     is_past_stale: bool
     is_past_wait: bool
     worker: WorkerEvidence | None
@@ -73,6 +73,7 @@ class Candidate:
     waits_for_children: bool = False
     holder: str | None = None
     holder_is_live: bool = False
+    holder_is_silent: bool = False
     is_in_hand: bool = False
 
 
@@ -93,12 +94,13 @@ def find_candidates(ledger: Ledger, *, message_grace_s: float) -> Iterator[list[
         after = rows[-1]["id"]
 
 
-def live_broker_ids(ledger: Ledger) -> set[str]:
-    """The broker's ids of the workers whose lease is live."""
+def live_broker_ids(ledger: Ledger, *, leases_tell: bool) -> set[str]:
+    """The broker's ids of the workers whose lease is live, or may be for all that is known."""
+    lease = f"AND lease_until > {ledger.dialect.now_ms}" if leases_tell else ""
     with ledger.session():
         rows = ledger.execute(
             "SELECT broker_id FROM lastword_worker WHERE ended_at IS NULL "
-            f"AND broker_id IS NOT NULL AND lease_until > {ledger.dialect.now_ms}"
+            f"AND broker_id IS NOT NULL {lease}"
         )
     return {row["broker_id"] for row in rows}
 
@@ -123,7 +125,8 @@ def _query(ledger: Ledger) -> str:
         "run.lost_deliveries, run.probation, run.message_queue, run.message_ref, run.worker_id, "
         "run.claimed_at, run.changed_at, run.sent_at, run.available_at, run.stale_at, "
         "run.wait_until, run.summary_counts, run.cancel_requested_at, run.returned_at, "
-        "run.holder, run.held_at, keeper.id AS live_holder, "
+        "run.holder, run.held_at, keeper.lease_until AS holder_until, "
+        "keeper.listed_at AS holder_listed_at, keeper.working AS holder_working, "
         f"policy.document, {now} AS now, worker.id AS known_worker, "
         "worker.host, worker.pid, worker.ending, worker.ended_at, worker.lease_until, "
         "worker.heartbeat_at, worker.working, worker.listed_at "
@@ -131,7 +134,7 @@ def _query(ledger: Ledger) -> str:
         "JOIN lastword_policy AS policy ON policy.version = run.policy_version "
         "LEFT JOIN lastword_worker AS worker ON worker.id = run.worker_id "
         "LEFT JOIN lastword_worker AS keeper ON keeper.id = run.holder "
-        f"AND keeper.ended_at IS NULL AND keeper.lease_until > {now} "
+        "AND keeper.ended_at IS NULL "
         f"WHERE run.completed_at IS NULL AND run.id > {param} "
         f"AND (run.status = '{Status.RUNNING}' OR run.sent_at <= {now} - {param}) "
         f"ORDER BY run.id LIMIT {PAGE}"
@@ -150,6 +153,8 @@ def _readable(row: Row) -> Candidate | None:
 def _candidate(row: Row) -> Candidate:
     now = row["now"]
     running = row["status"] == Status.RUNNING
+    has_holder = row["holder_until"] is not None
+    holder_is_live = has_holder and row["holder_until"] > now
     return Candidate(
         run_id=RunId(row["id"]),
         operation=row["operation"],
@@ -162,7 +167,6 @@ def _candidate(row: Row) -> Candidate:
         policy=Policy.from_document(json.loads(row["document"])),
         age_s=(now - row["changed_at"]) / 1000,
         sent_age_s=(now - row["sent_at"]) / 1000,
-        is_due=row["available_at"] <= now,
         is_past_stale=row["stale_at"] <= now,
         is_past_wait=row["wait_until"] is not None and row["wait_until"] <= now,
         worker=_worker(row) if running else None,
@@ -171,9 +175,16 @@ def _candidate(row: Row) -> Candidate:
         cancel_age_s=_age_s(row, "cancel_requested_at"),
         waits_for_children=row["returned_at"] is not None,
         holder=row["holder"],
-        holder_is_live=row["live_holder"] is not None,
-        is_in_hand=row["live_holder"] is not None and row["held_at"] > now - IN_HAND_MS,
+        holder_is_live=holder_is_live,
+        holder_is_silent=has_holder and not holder_is_live,
+        is_in_hand=holder_is_live and not _is_disclaimed(row),
     )
+
+
+def _is_disclaimed(row: Row) -> bool:
+    # The same as the guard of the verbs that follow from it.
+    told_since = row["holder_listed_at"] > row["held_at"] + BEGIN_WITHIN_MS
+    return told_since and row["id"] not in json.loads(row["holder_working"])
 
 
 def _age_s(row: Row, moment: str) -> float | None:

@@ -110,7 +110,7 @@ class GenericReconciler:
                     if run.status is Status.QUEUED
                 ]
             )
-            alive = self._alive(messages.values())
+            alive = self._alive(messages.values(), leases_tell=leases_tell)
             yield [
                 decision
                 for run in candidates
@@ -121,12 +121,13 @@ class GenericReconciler:
                 )
             ]
 
-    def _alive(self, messages: Iterable[MessageEvidence]) -> set[str]:
+    def _alive(self, messages: Iterable[MessageEvidence], *, leases_tell: bool) -> set[str]:
         holders = {message.holder for message in messages if message.holder}
         if not holders:
             return set()
         # A holder the ledger has never heard of is no worker of ours to judge.
-        return live_broker_ids(self.ledger) | (holders - known_broker_ids(self.ledger, holders))
+        strangers = holders - known_broker_ids(self.ledger, holders)
+        return live_broker_ids(self.ledger, leases_tell=leases_tell) | strangers
 
     def _decide(
         self,

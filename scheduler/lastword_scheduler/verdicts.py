@@ -71,7 +71,7 @@ def decide(
     Args:
         candidate: the run as it was read.
         message: where its message is; None for a running one, whose message tells nothing.
-        holder_is_alive: whether the worker that holds the message, if one does, has a live lease.
+        holder_is_alive: whether the worker that holds the message, if one does, may be alive.
         heartbeat_interval_s: how often workers renew their lease, in seconds.
         leases_tell: whether an expired lease means that its worker is silent; see `Contact`.
     """
@@ -84,6 +84,10 @@ def decide(
             leases_tell=leases_tell,
         )
     assert message is not None
+    if candidate.holder_is_silent and not leases_tell:
+        # Whoever took it may live, and have begun: the ledger was away, and could not be told.
+        evidence = {"message": {"state": message.state}, "held_by": candidate.holder}
+        return Decision(candidate, Action.LEAVE, evidence)
     return _queued(candidate, message, holder_is_alive=holder_is_alive)
 
 

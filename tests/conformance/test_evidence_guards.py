@@ -40,6 +40,22 @@ def waiting(scene: Scene, worker_id: WorkerId) -> tuple[RunId, RunId]:
     return parent, child
 
 
+def test_a_run_is_left_to_its_holder_until_that_tells_of_its_work_without_it(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    run_id = scene.accept()
+    reserve(scene, run_id, worker_id)
+    verdict = seen(scene, run_id, Reason.MESSAGE_LOST)
+    # A list that was drawn while it could still begin says nothing.
+    scene.disclaim(worker_id)
+    assert not scene.runs.redispatch([verdict])
+    scene.backdate(run_id, "held_at", 60)
+    scene.disclaim(worker_id, but=[run_id])
+    assert not scene.runs.redispatch([verdict])
+    scene.disclaim(worker_id)
+    assert scene.runs.redispatch([verdict])
+
+
 @pytest.mark.parametrize("reason", ON_A_WORKER)
 def test_a_run_that_its_live_worker_lists_is_taken_by_no_verdict(
     scene: Scene, worker_id: WorkerId, reason: Reason

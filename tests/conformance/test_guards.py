@@ -218,6 +218,7 @@ def test_a_start_of_an_older_dispatch_is_not_recorded(scene: Scene, worker_id: W
     run_id = scene.accept()
     reserve(scene, run_id, worker_id)
     scene.backdate(run_id, "held_at", 60)
+    scene.disclaim(worker_id)
     assert scene.runs.redispatch([seen(scene, run_id, Reason.MESSAGE_LOST)])
     reserve(scene, run_id, worker_id, dispatch=2)
     assert not begin(scene, run_id, worker_id)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from lastword.service.reconciling import CANCEL_BOUND_MS
-from lastword.service.reserving import IN_HAND_MS
+from lastword.service.reserving import BEGIN_WITHIN_MS
 from lastword.service.values import AttemptEnd, Beginning
 from lastword.storage.ledger import Row
 from tests.faults.picture import (
@@ -98,11 +98,17 @@ class Judge:
 
     def _alive_and_well(self, picture: Picture) -> Iterator[str]:
         for run_id, row in picture.runs.items():
-            in_hand = row["holder"] is not None and row["held_at"] > picture.now - IN_HAND_MS
-            if row["status"] == "queued" and in_hand and picture.is_alive(row["holder"]):
+            if row["status"] == "queued" and self._may_be_begun(picture, row):
                 yield run_id
             if row["status"] == "running" and self._is_well(picture, row):
                 yield run_id
+
+    def _may_be_begun(self, picture: Picture, row: Row) -> bool:
+        holder = row["holder"]
+        if not picture.is_alive(holder):
+            return False
+        told_since = picture.workers[holder]["listed_at"] > row["held_at"] + BEGIN_WITHIN_MS
+        return picture.lists(holder, row["id"]) or not told_since
 
     def _is_well(self, picture: Picture, row: Row) -> bool:
         asked_at = row["cancel_requested_at"]

@@ -20,6 +20,7 @@ from tests.faults.mutations import (
 
 _SEEN_STATE = "_SEEN_STATE = (SAME_ATTEMPT, SAME_DISPATCH, SAME_MESSAGE)"
 _PUT_OFF = "AND {SAME_ATTEMPT} AND {SAME_DISPATCH} "
+_TOLD = (EVIDENCE, "test_a_run_is_left_to_its_holder_until_that_tells_of_its_work_without_it")
 _CAME_BACK = (RECONCILING, "test_a_run_whose_worker_came_back_is_left_alone")
 _LISTS_AFTER_ALL = (
     RECONCILING,
@@ -64,6 +65,13 @@ OF_VERDICTS = (
         "a verdict on a queued run: NOT_IN_HAND",
         (Edit("reconciling.py", "guards = (*guards, NOT_IN_HAND)", "guards = (*guards,)"),),
         LEFT_TO_IT,
+    ),
+    *(
+        Mutation(f"what a live worker holds: {part}", (Edit("reserving.py", part, "TRUE"),), _TOLD)
+        for part in (
+            "known.listed_at > lastword_run.held_at + {BEGIN_WITHIN_MS}",
+            "REPLACE(known.working, lastword_run.id, '') = known.working",
+        )
     ),
     _always(
         "STALE_QUEUED", "_PAST_STALE", (EVIDENCE, "test_a_queued_run_is_stale_only_once_it_is")

@@ -108,7 +108,9 @@ def test_a_guard_that_is_taken_away_is_missed(
     done = tried[mutation.name].result()
     # 1: tests failed; more: they could not be run.
     assert done.returncode == 1, done.stdout + done.stderr
-    [failed] = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    failures = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    assert len(failures) == 1, done.stdout + done.stderr
+    [failed] = failures
     file, name = mutation.killer
     where, _, why = failed.removeprefix("FAILED ").partition(" - ")
     assert where.startswith(f"{file}::{name}["), failed

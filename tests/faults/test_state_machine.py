@@ -51,7 +51,7 @@ SENDING_AGAIN = {
 }
 
 #: Milliseconds: within a hold, just at its end, past a lease, past a hold's and a run's limits.
-MOMENTS_MS = [1, 900, 4_999, 5_000, 10_001, 20_001, 30_001]
+MOMENTS_MS = [1, 900, 4_000, 4_001, 10_001, 20_001, 30_001]
 
 #: What the service itself may answer; the other refusals are the middleware's.
 REFUSALS = set(Refusal) - {Refusal.UNACCEPTABLE, Refusal.TAMPERED}

@@ -31,21 +31,26 @@ QUEUED = Candidate(
     policy=policy(),
     age_s=10.0,
     sent_age_s=10.0,
-    is_due=True,
     is_past_stale=False,
     is_past_wait=False,
     worker=None,
 )
 
 
-def queued(state: MessageState, *, holder_is_alive: bool = True, **changes: Any) -> Decision:
+def queued(
+    state: MessageState,
+    *,
+    holder_is_alive: bool = True,
+    leases_tell: bool = True,
+    **changes: Any,
+) -> Decision:
     holder = "w-1" if state is MessageState.HELD else None
     return decide(
         replace(QUEUED, **changes),
         MessageEvidence(state, holder),
         holder_is_alive=holder_is_alive,
         heartbeat_interval_s=2.0,
-        leases_tell=True,
+        leases_tell=leases_tell,
     )
 
 
@@ -99,6 +104,15 @@ def test_after_an_outage_of_the_ledger_an_expired_lease_tells_nothing_yet(lease:
     assert verdict(running(silent, leases_tell=False)) == (Action.LEAVE, None)
     ended = replace(ALIVE, lease="ended")
     assert verdict(running(ended, leases_tell=False)) == (Action.REDISPATCH, Reason.WORKER_LOST)
+
+
+def test_after_an_outage_a_run_is_not_taken_from_whoever_holds_it() -> None:
+    for late in ({"is_past_stale": True}, {"is_past_wait": True}, {"cancel_age_s": 60.0}):
+        held = queued(
+            MessageState.HELD, leases_tell=False, holder="w-1", holder_is_silent=True, **late
+        )
+        assert held.action is Action.LEAVE
+        assert held.evidence["held_by"] == "w-1"
 
 
 def test_leases_tell_once_the_ledger_has_answered_for_as_long_as_one_lives() -> None:

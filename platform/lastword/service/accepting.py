@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lastword.errors import LedgerUnavailable
+from lastword.errors import Contended
 from lastword.identity import RunId
 from lastword.policy import Policy
 from lastword.service import moves
@@ -76,6 +76,9 @@ class Accepting:
 
         A request whose run, or whose identity among active runs, is there already is answered with
         that run, unchanged. Inside an application's transaction the runs are accepted with it.
+
+        Raises:
+            Contended: the identity was taken and free by turns.
         """
         answers: dict[RunId, Accepted] = {}
         with self.ledger.transaction():
@@ -90,9 +93,8 @@ class Accepting:
                 if not waiting:
                     break
         for request in waiting:
-            raise LedgerUnavailable(
+            raise Contended(
                 f"run {request.run_id} collided {MAX_COLLISIONS} times with runs that just ended",
-                address=self.ledger.address,
                 mend="start it again",
             )
         return [answers[request.run_id] for request in requests]

@@ -19,12 +19,21 @@ from lastword.states import Status
 from lastword.storage.dialects import ColumnType
 from lastword.storage.ledger import Ledger, Row, as_batch
 
-#: Milliseconds in which a reserved delivery may have been begun without the ledger knowing: for so
-#: long nobody else acts on the run. A worker begins an older one only after recording it.
-IN_HAND_MS = 5_000
+#: Milliseconds in which a worker may begin with what it has reserved and have that recorded later.
+#: With an older reservation it begins only after recording it.
+BEGIN_WITHIN_MS = 4_000
+
+#: Condition over a queued run: its holder has told, after the last moment at which it could have
+#: begun unrecorded, what it works on, and this run is not among it. However late its writer is, an
+#: attempt is on that list until its end is durable.
+HOLDER_DISCLAIMS = (
+    "EXISTS (SELECT 1 FROM lastword_worker AS known WHERE known.id = lastword_run.holder "
+    f"AND known.listed_at > lastword_run.held_at + {BEGIN_WITHIN_MS} "
+    "AND REPLACE(known.working, lastword_run.id, '') = known.working)"
+)
 
 #: Guard: no live worker may have begun with this queued run unseen.
-NOT_IN_HAND = f"(holder IS NULL OR held_at <= {{now}} - {IN_HAND_MS} OR {HOLDER_IS_GONE})"
+NOT_IN_HAND = f"(holder IS NULL OR {HOLDER_IS_GONE} OR {HOLDER_DISCLAIMS})"
 
 #: Guard: this worker may have the run: nobody holds it, or it does itself, or whoever did is gone.
 MAY_HOLD = f"(holder IS NULL OR holder = item_worker_id OR {HOLDER_IS_GONE})"
@@ -35,6 +44,22 @@ SUSPECTED = "CASE WHEN probation = 0 THEN 1 ELSE probation END"
 
 #: Guard: nobody has asked for the run to stop.
 NOT_ASKED_TO_STOP = "cancel_requested_at IS NULL"
+
+#: Options of a message that say how it is done and what follows; the others belong to its journey.
+_MEANT = (
+    "time_limit",
+    "max_age",
+    "max_retries",
+    "min_backoff",
+    "max_backoff",
+    "pipe_target",
+    "pipe_ignore",
+    "on_success",
+    "on_failure",
+    "on_retry_exhausted",
+    "group_completion_uuid",
+    "group_completion_callbacks",
+)
 
 _COLUMNS: Mapping[str, ColumnType] = {
     "run_id": "text",
@@ -86,6 +111,16 @@ class Reserving:
                 as_batch(items),
             )
         return [RunId(row["id"]) for row in rows]
+
+    def message_refs(self, run_ids: Sequence[RunId]) -> dict[RunId, str | None]:
+        """The broker's own ids of the messages that these runs wait for, as far as recorded."""
+        with self.ledger.session():
+            rows = self.ledger.execute(
+                "SELECT id, message_ref FROM lastword_run "
+                f"JOIN {self.ledger.dialect.batch({'run_id': 'text'})} AS item ON id = item_run_id",
+                as_batch([{"run_id": run_id} for run_id in run_ids]),
+            )
+        return {RunId(row["id"]): row["message_ref"] for row in rows}
 
     def disown(self, deliveries: Sequence[Delivery], *, message_ref: str) -> None:
         """The broker's message of this id is not the run's: the run is without a message."""
@@ -143,13 +178,21 @@ def refusal_of(delivery: Delivery, row: Row | None, worker_id: WorkerId) -> Refu
     return Refusal.LEASE_LOST
 
 
-def asks_for(payload: str, *, actor_name: str, args: Sequence[object], kwargs: object) -> bool:
+def asks_for(
+    payload: str,
+    *,
+    actor_name: str,
+    args: Sequence[object],
+    kwargs: object,
+    options: Mapping[str, object],
+) -> bool:
     """Whether a message asks for just what was accepted as `payload`."""
     accepted = json.loads(payload)
     return bool(
         accepted["actor_name"] == actor_name
         and list(accepted["args"]) == list(args)
         and accepted["kwargs"] == kwargs
+        and all(accepted["options"].get(name) == options.get(name) for name in _MEANT)
     )
 
 

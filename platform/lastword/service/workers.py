@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -64,11 +64,14 @@ class Beat:
         at_ms: its moment by the ledger's clock.
         cancel: the runs of this worker, in work or held, that were asked to stop.
         saved: the runs whose progress is kept; one whose start is not recorded yet is missing.
+        current: of the runs that were listed, those this worker still has: with the number of the
+            attempt, whether its start is recorded yet or not.
     """
 
     at_ms: int
     cancel: frozenset[RunId] = frozenset()
     saved: frozenset[RunId] = frozenset()
+    current: Mapping[RunId, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,8 @@ class WorkerService:
                 return None
             saved = self._save(worker_id, progress)
             asked = self._asked_to_stop(worker_id)
-        return Beat(int(renewed[0]["heartbeat_at"]), asked, saved)
+            current = self._current(worker_id, working)
+        return Beat(int(renewed[0]["heartbeat_at"]), asked, saved, current)
 
     def renew(self, worker_id: WorkerId, *, lease_ttl_s: float) -> bool:
         """Renew a lease from beside the worker, whose process is seen to be alive.
@@ -214,6 +218,21 @@ class WorkerService:
             worker_id,
         )
         return frozenset(RunId(row["id"]) for row in rows)
+
+    def _current(self, worker_id: WorkerId, run_ids: Sequence[RunId]) -> dict[RunId, int]:
+        if not run_ids:
+            return {}
+        dialect = self.ledger.dialect
+        rows = self.ledger.execute(
+            "SELECT id, CASE WHEN status = 'running' THEN attempt ELSE attempt + 1 END AS number "
+            f"FROM lastword_run JOIN {dialect.batch({'run_id': 'text'})} AS item "
+            "ON id = item_run_id WHERE completed_at IS NULL AND ("
+            f"(status = 'running' AND worker_id = {dialect.param}) OR holder = {dialect.param})",
+            as_batch([{"run_id": run_id} for run_id in run_ids]),
+            worker_id,
+            worker_id,
+        )
+        return {RunId(row["id"]): row["number"] for row in rows}
 
     def _save(self, worker_id: WorkerId, progress: Sequence[Progress]) -> frozenset[RunId]:
         if not progress:

@@ -1,0 +1,79 @@
+"""The life of a worker process: registered before its first fetch, ended after its last word."""
+
+from __future__ import annotations
+
+import logging
+
+from dramatiq.broker import Broker
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.worker import Worker
+
+from lastword.errors import LedgerUnavailable
+from lastword.logs import log_notice
+from lastword.storage.schema import require_current_schema
+from lastword_middleware.errors import TrackingError
+from lastword_middleware.fitness import Fitness
+from lastword_middleware.heartbeat import Heartbeat
+from lastword_middleware.presence import Presence
+from lastword_middleware.tracker import Tracker
+from lastword_middleware.watched import Watched
+
+#: The most seconds a stopping worker spends on writing what has ended.
+LONGEST_FLUSH_S = 10.0
+
+
+class WorkerLife:
+    """Starts and stops what keeps a worker alive in the ledger's eyes.
+
+    Args:
+        tracker: the worker.
+    """
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+        self._heartbeat: Heartbeat | None = None
+        self._presence: Presence | None = None
+        self._watched = Watched(tracker.config, tracker.ledger)
+        tracker.on_boot.append(self._watched.is_now)
+
+    def begin(self, broker: Broker, worker: Worker) -> None:
+        """Register this process, and keep its lease from here on.
+
+        Raises:
+            TrackingError: it cannot be a worker.
+        """
+        config = self._tracker.config
+        try:
+            require_current_schema(self._tracker.ledger)
+            self._tracker.stopping.clear()
+            self._watched.start()
+            self._tracker.boot(
+                threads=worker.worker_threads, broker_id=getattr(broker, "broker_id", None)
+            )
+            self._watched.await_ready()
+        except Exception as error:
+            # Dramatiq would swallow it, and the worker would live without ever working.
+            raise TrackingError.because(error) from error
+        fitness = Fitness(worker, config.worker_shutdown_timeout)
+        self._heartbeat = Heartbeat(self._tracker, broker, fitness, self._watched)
+        self._heartbeat.start()
+        if isinstance(broker, RedisBroker):
+            self._presence = Presence(broker, every_s=config.heartbeat_interval)
+            self._presence.start()
+
+    def end(self) -> None:
+        """Write what is left, and stop being a worker."""
+        config = self._tracker.config
+        if self._tracker.writer is not None:
+            within_s = (config.stop_wait - config.worker_shutdown_timeout) / 2
+            self._tracker.writer.stop(within_s=min(within_s, LONGEST_FLUSH_S))
+        if self._presence is not None:
+            self._presence.stop()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        try:
+            if self._tracker.end():
+                self._watched.say_goodbye()
+        except LedgerUnavailable as error:
+            # Its lease runs out instead.
+            log_notice(logging.WARNING, "end_unrecorded", why=error)
