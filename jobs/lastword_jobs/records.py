@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from peewee import SQL, BigIntegerField, BooleanField, CharField, CompositeKey, Model
 
 from lastword.identity import canonical_json
+from lastword.storage.fields import JsonText
 from lastword.storage.ledger import Ledger
-from lastword.storage.tables import JsonText
 from lastword_jobs.graph.client import Json
 from lastword_jobs.graph.contracts import Contract
 

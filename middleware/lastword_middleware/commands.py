@@ -23,6 +23,7 @@ from lastword.cli.opening import open_current
 from lastword.cli.output import json_option, print_json
 from lastword.config import Config
 from lastword.errors import InvalidInputs, LastwordError
+from lastword.schedules import add_schedule
 from lastword.starting import start
 from lastword_middleware.broker import plain_broker, require_broker
 
@@ -77,6 +78,41 @@ def start_run(
         print_json({"result": started.result, "run_id": started.run_id, "url": started.url})
     else:
         click.echo(f"{started.result} {started.run_id}")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("operation")
+@click.option("--cron", required=True, help="Minute, hour, day of the month, month, weekday.")
+@click.option("--timezone", default="UTC", show_default=True, help="A name such as Europe/Berlin.")
+@click.option("--tenant", help="The id of the tenant to work on.")
+@click.option("--input", "pairs", multiple=True, metavar="KEY=VALUE", help="May be repeated.")
+@click.option("--initiator", help="The id of whom the runs belong to.")
+@click.option("--app", "module", metavar="MODULE[:BROKER]", help="The application to load.")
+def add_schedule_command(
+    name: str,
+    operation: str,
+    cron: str,
+    timezone: str,
+    tenant: str | None,
+    pairs: tuple[str, ...],
+    initiator: str | None,
+    module: str | None,
+) -> None:
+    """Start OPERATION at every slot of a cron expression, as the schedule NAME."""
+    open_current()
+    inputs = dict(_pair(pair) for pair in pairs)
+    _load(module or _default_module())
+    add_schedule(
+        operation,
+        name=name,
+        cron=cron,
+        timezone=timezone,
+        inputs=inputs,
+        tenant=tenant,
+        initiator=initiator,
+    )
+    click.echo(f"added schedule {name}")
 
 
 def _dramatiq_arguments(config: Config, arguments: tuple[str, ...]) -> argparse.Namespace:

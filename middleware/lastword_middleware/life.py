@@ -22,6 +22,14 @@ from lastword_middleware.watched import Watched
 LONGEST_FLUSH_S = 10.0
 
 
+def _consumed(broker: Broker, worker: Worker) -> tuple[str, ...]:
+    wanted = worker.consumer_whitelist
+    queues = broker.get_declared_queues() | broker.get_declared_delay_queues()
+    return tuple(
+        sorted(name for name in queues if not wanted or name.removesuffix(".DQ") in wanted)
+    )
+
+
 class WorkerLife:
     """Starts and stops what keeps a worker alive in the ledger's eyes.
 
@@ -48,7 +56,9 @@ class WorkerLife:
             self._tracker.stopping.clear()
             self._watched.start()
             self._tracker.boot(
-                threads=worker.worker_threads, broker_id=getattr(broker, "broker_id", None)
+                threads=worker.worker_threads,
+                broker_id=getattr(broker, "broker_id", None),
+                queues=_consumed(broker, worker),
             )
             self._watched.await_ready()
         except Exception as error:

@@ -71,6 +71,7 @@ class Tracker:
     _threads: int = 0
     _lease_until: float = 0.0
     _broker_id: str | None = None
+    _queues: tuple[str, ...] = ()
     _last_beat_ms: int = 0
     #: Reservations that could not be given back yet.
     _owed: list[Held] = field(default_factory=list)
@@ -79,9 +80,9 @@ class Tracker:
         self.runs = RunService(self.ledger)
         self.workers = WorkerService(self.ledger)
 
-    def boot(self, *, threads: int, broker_id: str | None) -> None:
-        """Become a worker, under a fresh id."""
-        self._threads, self._broker_id = threads, broker_id
+    def boot(self, *, threads: int, broker_id: str | None, queues: tuple[str, ...] = ()) -> None:
+        """Become a worker of these queues, under a fresh id."""
+        self._threads, self._broker_id, self._queues = threads, broker_id, queues
         self._last_beat_ms = 0
         worker_id = new_worker_id()
         asked = time.monotonic()
@@ -93,6 +94,7 @@ class Tracker:
                 version=__version__,
                 threads=threads,
                 broker_id=broker_id,
+                queues=queues,
             ),
             lease_ttl_s=self.config.lease_ttl,
         )
@@ -129,7 +131,7 @@ class Tracker:
             # None: it has stopped while this beat was under way, and stays so.
             if self.worker_id is not None:
                 log_notice(logging.ERROR, "lease_lost", worker=self.worker_id)
-                self.boot(threads=self._threads, broker_id=self._broker_id)
+                self.boot(threads=self._threads, broker_id=self._broker_id, queues=self._queues)
             return Asked()
         self._lease_until = asked + self.config.lease_ttl
         self._last_beat_ms = beat.at_ms

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,11 +15,9 @@ from typing import Any
 
 from lastword.errors import ConfigError, UnknownOperation
 from lastword.policy import Policy, policy_from_table
+from lastword.readers import EMBEDDED as EMBEDDED
+from lastword.readers import READERS
 from lastword.urls import redacted as redacted
-from lastword.urls import text_value, url_reader, web_address
-
-#: The broker URL that means: the Redis that `lastword up` or `lastword demo` owns.
-EMBEDDED = "embedded"
 
 #: The entry point group whose members name a file of operation policies.
 OPERATIONS_GROUP = "lastword.operations"
@@ -47,7 +45,10 @@ class Config:
         heartbeat_interval: how often a worker renews its lease.
         lease_ttl: how long a lease lives without renewal.
         sweep_interval: how often the reconcilers look.
+        sweep_deadline: how long one sweep may take before it is left to itself.
         message_grace: how long a message may be invisible in the broker before it counts as gone.
+        slot_grace: how late the run of a cron slot may be started; a later one is missed.
+        retention: how long runs that have ended, and what belongs to them, are kept.
         worker_shutdown_timeout: how long a stopping worker waits for running attempts.
         stop_wait: how long whatever stops a worker waits before it kills it.
         max_payload_bytes: the largest message that is accepted.
@@ -70,7 +71,10 @@ class Config:
     heartbeat_interval: float = 2.0
     lease_ttl: float = 10.0
     sweep_interval: float = 5.0
+    sweep_deadline: float = 60.0
     message_grace: float = 5.0
+    slot_grace: float = 300.0
+    retention: float = 90 * 24 * 3600.0
     worker_shutdown_timeout: float = 120.0
     stop_wait: float = 150.0
     max_payload_bytes: int = 256 * 1024
@@ -190,9 +194,9 @@ def _environment_values(environ: Mapping[str, str], *, faults: list[str]) -> dic
 
 
 def _set(values: dict[str, Any], key: str, value: object, *, place: str, faults: list[str]) -> None:
-    reader = _READERS.get(key)
+    reader = READERS.get(key)
     if reader is None:
-        faults.append(f"{place}: unknown key; expected one of {', '.join(_READERS)}")
+        faults.append(f"{place}: unknown key; expected one of {', '.join(READERS)}")
         return
     try:
         values[key] = reader(value)
@@ -201,60 +205,7 @@ def _set(values: dict[str, Any], key: str, value: object, *, place: str, faults:
         faults.append(f"{place} is {shown}; expected {error}")
 
 
-def _seconds(value: object) -> float:
-    try:
-        seconds = float(value) if isinstance(value, str | int | float) else -1.0
-    except (ValueError, OverflowError):
-        seconds = -1.0
-    if isinstance(value, bool) or not 0 < seconds < float("inf"):
-        raise ValueError("a number of seconds above 0")
-    return seconds
-
-
-def _bytes(value: object) -> int:
-    try:
-        size = int(value) if isinstance(value, str | int) else -1
-    except ValueError:
-        size = -1
-    if isinstance(value, bool) or size < 1:
-        raise ValueError("a whole number of bytes above 0")
-    return size
-
-
-def _log_format(value: object) -> str:
-    if value not in ("console", "json"):
-        raise ValueError("'console' or 'json'")
-    return str(value)
-
-
-def _path(value: object) -> Path:
-    if not text_value(value):
-        raise ValueError("a path")
-    return Path(text_value(value))
-
-
-_READERS: dict[str, Callable[[object], object]] = {
-    "data_dir": _path,
-    "database_url": url_reader("sqlite", "postgresql", "postgres", also=("",)),
-    "broker_url": url_reader("redis", "rediss", "unix", "amqp", also=(EMBEDDED,)),
-    "broker_namespace": text_value,
-    "web_addr": web_address,
-    "metrics_addr": web_address,
-    "secret_key": text_value,
-    "graph_url": url_reader("http", "https"),
-    "graph_token_url": url_reader("http", "https"),
-    "graph_client_id": text_value,
-    "graph_client_secret": text_value,
-    "log_format": _log_format,
-    "heartbeat_interval": _seconds,
-    "lease_ttl": _seconds,
-    "sweep_interval": _seconds,
-    "message_grace": _seconds,
-    "worker_shutdown_timeout": _seconds,
-    "stop_wait": _seconds,
-    "max_payload_bytes": _bytes,
-}
-assert {field.name for field in fields(Config)} - {"policies"} == set(_READERS)
+assert {field.name for field in fields(Config)} - {"policies"} == set(READERS)
 
 
 def _policies(document: Mapping[str, Any], *, origin: str, faults: list[str]) -> dict[str, Policy]:

@@ -183,6 +183,15 @@ CLOSE_RUNNING = _arrow(
     # In part, where the policy says that what was done before the loss counts.
     outcomes={Outcome.FAILED, Outcome.PARTIALLY_SUCCEEDED},
 )
+#: The domain's own record of the work says how it ended.
+CONCLUDE = _arrow(
+    "conclude",
+    {QUEUED, RUNNING},
+    COMPLETED,
+    EventKind.COMPLETED,
+    by={Source.BACKUP_SCHEDULE, Source.ADAPTER},
+    outcomes=set(Outcome) - {Outcome.PENDING},
+)
 CANCEL_QUEUED = _arrow(
     "cancel_queued",
     {QUEUED},
@@ -233,6 +242,7 @@ ARROWS = (
     RECOVER,
     CLOSE_QUEUED,
     CLOSE_RUNNING,
+    CONCLUDE,
     CANCEL_QUEUED,
     CANCEL_ATTEMPT,
     CANCEL_WAITING,

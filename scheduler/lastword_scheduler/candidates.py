@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,12 +76,16 @@ class Candidate:
     is_in_hand: bool = False
 
 
-def find_candidates(ledger: Ledger, *, message_grace_s: float) -> Iterator[list[Candidate]]:
+def find_candidates(
+    ledger: Ledger, *, message_grace_s: float, skip: Callable[[RunId], object]
+) -> Iterator[list[Candidate]]:
     """Pages of every running run, and of every queued one whose message has had time to arrive.
 
     Args:
         ledger: where they are.
         message_grace_s: how long after its sending a message may still be on its way.
+        skip: called, while the error is at hand, with a run that cannot be read - its policy is of
+            a newer version, say. It never stops the others.
     """
     after = ""
     while True:
@@ -90,7 +93,7 @@ def find_candidates(ledger: Ledger, *, message_grace_s: float) -> Iterator[list[
             rows = ledger.execute(_query(ledger), after, int(message_grace_s * 1000))
         if not rows:
             return
-        yield [candidate for row in rows if (candidate := _readable(row))]
+        yield [candidate for row in rows if (candidate := _readable(row, skip))]
         after = rows[-1]["id"]
 
 
@@ -141,12 +144,11 @@ def _query(ledger: Ledger) -> str:
     )
 
 
-def _readable(row: Row) -> Candidate | None:
+def _readable(row: Row, skip: Callable[[RunId], object]) -> Candidate | None:
     try:
         return _candidate(row)
-    except Exception:
-        # One row that cannot be read - a policy of a newer version, say - never stops the others.
-        logging.getLogger("lastword").exception("run %s cannot be read", row["id"])
+    except Exception:  # noqa: BLE001 - told by whoever sweeps
+        skip(RunId(row["id"]))
         return None
 
 

@@ -10,9 +10,13 @@ from lastword.cli.opening import open_current
 from lastword.cli.output import json_option, print_rows
 from lastword.config import Config
 from lastword.logs import configure_logging
+from lastword.storage.clock import require_same_clock
 from lastword_middleware.broker import plain_broker, require_broker
-from lastword_scheduler.generic import GenericReconciler, SweepReport
+from lastword_scheduler.contact import Contact
+from lastword_scheduler.generic import GenericReconciler
+from lastword_scheduler.leading import Leadership
 from lastword_scheduler.process import run_timetable
+from lastword_scheduler.reports import SweepReport
 from lastword_scheduler.timetable import generic_reconciler, timetable
 from lastword_scheduler.verdicts import Action
 
@@ -33,7 +37,10 @@ def scheduler() -> None:
     config, ledger = open_current()
     configure_logging(config.log_format)
     require_broker(plain_broker(config), config)
-    run_timetable(timetable(config, ledger))
+    require_same_clock(ledger)
+    contact = Contact(config.lease_ttl)
+    leadership = Leadership(ledger, lease_ttl_s=config.lease_ttl, contact=contact)
+    run_timetable(timetable(config, ledger, contact), ledger, leadership)
 
 
 def _sweep_twice(generic: GenericReconciler, config: Config) -> SweepReport:

@@ -6,18 +6,18 @@ It needs no application code: policy and payload are in the ledger.
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lastword.config import Config
 from lastword.errors import LedgerUnavailable
-from lastword.logs import log_notice
+from lastword.identity import RunId
 from lastword.losses import send_again
 from lastword.service import RunService, WorkerService
 from lastword.service.values import Sighting, Verdict
 from lastword.starting import Dispatcher
-from lastword.states import Source, Status
+from lastword.states import Status
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.candidates import (
     Candidate,
@@ -27,19 +27,8 @@ from lastword_scheduler.candidates import (
 )
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.probe import MessageEvidence, Probe, Whereabouts
+from lastword_scheduler.reports import GivenUp, SweepReport, never
 from lastword_scheduler.verdicts import Action, Decision, decide
-
-
-@dataclass(slots=True)
-class SweepReport:
-    """What one sweep saw and did."""
-
-    found: int = 0
-    lost_workers: int = 0
-    #: Runs by what was done to them.
-    acted: Counter[Action] = field(default_factory=Counter)
-    #: Runs that moved between the look and the deed: nothing was written.
-    lost_races: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +48,27 @@ class GenericReconciler:
     probe: Probe
     dispatcher: Dispatcher
     contact: Contact
+    _skipped: set[RunId] = field(default_factory=set)
+    _told: set[RunId] = field(default_factory=set)
 
-    def sweep(self) -> SweepReport:
+    def sweep(self, given_up: GivenUp = never) -> SweepReport:
         """Look at every active run once. Safe to run twice, and in two processes at once.
 
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
         report = SweepReport()
+        self._skipped.clear()
         try:
-            self._sweep(report)
+            self._sweep(report, given_up)
         except LedgerUnavailable:
             self.contact.lost()
             raise
-        if report.acted or report.lost_races:
-            log_notice(
-                logging.INFO,
-                "sweep",
-                reconciler=Source.GENERIC,
-                found=report.found,
-                lost_races=report.lost_races or None,
-                **{str(action): count for action, count in report.acted.items()},
-            )
+        finally:
+            report.skipped = len(self._skipped)
         return report
 
-    def _sweep(self, report: SweepReport) -> None:
+    def _sweep(self, report: SweepReport, given_up: GivenUp) -> None:
         with self.ledger.session():
             self.contact.made()
         if self.contact.leases_tell:
@@ -91,6 +76,8 @@ class GenericReconciler:
         for decisions in self.decisions(leases_tell=self.contact.leases_tell):
             # A long sweep is no silence.
             self.contact.made()
+            if given_up():
+                break
             report.found += len(decisions)
             self._apply(decisions, report)
         self.contact.made()
@@ -101,7 +88,9 @@ class GenericReconciler:
         Args:
             leases_tell: whether an expired lease means that its worker is silent.
         """
-        pages = find_candidates(self.ledger, message_grace_s=self.config.message_grace)
+        pages = find_candidates(
+            self.ledger, message_grace_s=self.config.message_grace, skip=self._skip
+        )
         for candidates in pages:
             messages = self.probe.look(
                 [
@@ -145,10 +134,16 @@ class GenericReconciler:
                 heartbeat_interval_s=self.config.heartbeat_interval,
                 leases_tell=leases_tell,
             )
-        except Exception:
-            # One run that cannot be judged never stops the others.
-            logging.getLogger("lastword").exception("run %s cannot be judged", run.run_id)
+        except Exception:  # noqa: BLE001 - told once, where it is skipped
+            self._skip(run.run_id)
             return None
+
+    def _skip(self, run_id: RunId) -> None:
+        # One run that cannot be read or judged never stops the others, and is told of once.
+        self._skipped.add(run_id)
+        if run_id not in self._told:
+            self._told.add(run_id)
+            logging.getLogger("lastword").exception("run %s cannot be judged", run_id)
 
     def _apply(self, decisions: Sequence[Decision], report: SweepReport) -> None:
         by_action: dict[Action, list[Decision]] = defaultdict(list)

@@ -14,32 +14,71 @@ from lastword_middleware.tracker import Tracker
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
 from lastword_scheduler.probe import BlindProbe, Probe, RedisProbe
-from lastword_scheduler.process import Job
+from lastword_scheduler.rescue import BrokerRescue
+from lastword_scheduler.retention import Retention
+from lastword_scheduler.running import Job
+from lastword_scheduler.slots import SlotKeeper
+
+#: Seconds between two looks for history that is too old.
+PRUNE_EVERY_S = 300.0
 
 
-def timetable(config: Config, ledger: Ledger) -> list[Job]:
-    """The jobs of `lastword scheduler`."""
-    generic = generic_reconciler(config, ledger)
-    return [
-        Job("reconcile.generic", every_s=config.sweep_interval, work=generic.sweep),
+def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
+    """The jobs of `lastword scheduler`.
+
+    Raises:
+        BrokerUnavailable: the embedded broker is not running.
+    """
+    broker = sending_broker(config, ledger)
+    dispatcher = BrokerDispatcher(broker, config)
+    generic = generic_reconciler(config, ledger, broker=broker, contact=contact)
+    sweep_s, deadline_s = config.sweep_interval, config.sweep_deadline
+    jobs = [
+        Job("reconcile.generic", sweep_s, deadline_s, generic.sweep),
+        Job("schedules", sweep_s, deadline_s, SlotKeeper(config, ledger, dispatcher).sweep),
+        Job("retention", PRUNE_EVERY_S, PRUNE_EVERY_S, Retention(ledger, config.retention).sweep),
     ]
+    if isinstance(broker, RedisBroker):
+        rescue = BrokerRescue(
+            ledger,
+            broker.client,
+            broker.namespace,
+            silent_after_ms=broker.heartbeat_timeout,
+            dead_letter_ttl_ms=broker.dead_message_ttl,
+            contact=contact,
+        )
+        jobs.append(Job("rescue.broker", sweep_s, deadline_s, rescue.sweep))
+    return jobs
 
 
-def generic_reconciler(config: Config, ledger: Ledger) -> GenericReconciler:
+def sending_broker(config: Config, ledger: Ledger) -> Broker:
+    """A broker that records where each message goes that is sent again.
+
+    Raises:
+        BrokerUnavailable: the embedded broker is not running.
+    """
+    return plain_broker(config, middleware=[TrackMessages(Tracker(config=config, ledger=ledger))])
+
+
+def generic_reconciler(
+    config: Config,
+    ledger: Ledger,
+    *,
+    broker: Broker | None = None,
+    contact: Contact | None = None,
+) -> GenericReconciler:
     """The generic reconciler over this configuration's broker.
 
     Raises:
         BrokerUnavailable: the embedded broker is not running.
     """
-    # TrackMessages records where each message goes that is sent again.
-    tracker = Tracker(config=config, ledger=ledger)
-    broker = plain_broker(config, middleware=[TrackMessages(tracker)])
+    broker = broker or sending_broker(config, ledger)
     return GenericReconciler(
         config=config,
         ledger=ledger,
         probe=probe_of(broker),
         dispatcher=BrokerDispatcher(broker, config),
-        contact=Contact(config.lease_ttl),
+        contact=contact or Contact(config.lease_ttl),
     )
 
 

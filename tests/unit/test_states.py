@@ -52,6 +52,14 @@ DRAWN = [
         "failed partially_succeeded",
         "adapter backup_schedule generic sentinel",
     ),
+    (
+        "conclude",
+        "queued running",
+        "completed",
+        "completed",
+        "blocked cancelled failed partially_succeeded succeeded",
+        "adapter backup_schedule",
+    ),
     ("cancel_queued", "queued", "completed", "completed", "cancelled", "operator"),
     ("cancel_attempt", "running", "completed", "completed", "cancelled", "worker"),
     ("cancel_waiting", "running", "completed", "completed", "cancelled", "operator"),
@@ -98,9 +106,10 @@ def test_a_run_is_pending_exactly_while_it_is_active(arrow: Arrow) -> None:
 
 
 @by_name
-def test_only_those_who_did_the_work_let_a_run_succeed(arrow: Arrow) -> None:
+def test_only_those_who_hold_the_works_own_word_let_a_run_succeed(arrow: Arrow) -> None:
+    by_domain = {Source.ADAPTER, Source.BACKUP_SCHEDULE}
     if Outcome.SUCCEEDED in arrow.outcomes:
-        assert arrow.sources in ({Source.WORKER}, {Source.CHILDREN})
+        assert arrow.sources in ({Source.WORKER}, {Source.CHILDREN}, by_domain)
 
 
 def test_every_active_status_has_a_way_to_completed() -> None:

@@ -11,6 +11,8 @@ from lastword import __version__
 from lastword.cli.check import check, migrate
 from lastword.cli.operations import operations
 from lastword.cli.runs import runs
+from lastword.cli.schedules import schedules
+from lastword.cli.sweeps import sweeps
 from lastword.cli.tenants import tenants
 from lastword.cli.workers import workers
 from lastword.errors import ConfigError, LastwordError, StartRefused
@@ -50,7 +52,7 @@ def lastword() -> None:
     """Every accepted run reaches exactly one honest terminal truth."""
 
 
-for command in (check, migrate, operations, runs, tenants, workers):
+for command in (check, migrate, operations, runs, schedules, sweeps, tenants, workers):
     lastword.add_command(command)
 
 

@@ -16,6 +16,14 @@ class Counted(StrEnum):
     REFUSED_DELIVERIES = "refused_deliveries"
     #: What Dramatiq would have swallowed and Lastword did not; by what.
     SWALLOWED = "swallowed"
+    #: Runs of the scheduler's jobs; by job and how they ended.
+    SWEEPS = "sweeps"
+    #: What the scheduler's jobs did; by job and what.
+    SWEPT = "swept"
+    #: Slots of cron schedules; by what became of them.
+    SLOTS = "slots"
+    #: Rows of history that were removed for their age; by table.
+    PRUNED = "pruned"
 
 
 def count(ledger: Ledger, what: Counted, label: str, by: int = 1) -> None:

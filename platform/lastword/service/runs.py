@@ -5,6 +5,7 @@ from __future__ import annotations
 from lastword.service.accepting import Accepting
 from lastword.service.cancelling import Cancelling
 from lastword.service.claiming import Claiming
+from lastword.service.concluding import Concluding
 from lastword.service.ending import Ending
 from lastword.service.reconciling import Reconciling
 from lastword.service.reserving import Reserving
@@ -12,7 +13,9 @@ from lastword.service.retrying import Retrying
 from lastword.storage.ledger import Ledger
 
 
-class RunService(Accepting, Reserving, Claiming, Retrying, Ending, Cancelling, Reconciling):
+class RunService(
+    Accepting, Reserving, Claiming, Retrying, Ending, Cancelling, Reconciling, Concluding
+):
     """The only writer of `status`, `outcome`, `reason` and `attempt`.
 
     Every verb takes many runs, moves them in one guarded statement with their events in the same

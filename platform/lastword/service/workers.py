@@ -10,7 +10,10 @@ from typing import Any
 from lastword.counts import Number
 from lastword.identity import RunId, WorkerId
 from lastword.logs import log_transition
-from lastword.storage.ledger import Ledger, as_batch, as_json
+from lastword.storage.ledger import Ledger, Row, as_batch, as_json
+
+#: Ended workers looked after with one sweep.
+MOST_RESCUED = 200
 
 #: Guard: the worker that asks holds a live lease.
 LEASE_IS_LIVE = (
@@ -54,6 +57,7 @@ class NewWorker:
     version: str
     threads: int
     broker_id: str | None
+    queues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +99,8 @@ class WorkerService:
         with self.ledger.transaction():
             self.ledger.execute(
                 "INSERT INTO lastword_worker (id, host, pid, version, broker_id, threads, "
-                "started_at, heartbeat_at, ticked_at, lease_until, working, listed_at) "
-                f"VALUES ({', '.join([param] * 6)}, {now}, {now}, {now}, {now} + {param}, '[]', 0) "
+                "queues, started_at, heartbeat_at, ticked_at, lease_until, working, listed_at) "
+                f"VALUES ({', '.join([param] * 7)}, {now}, {now}, {now}, {now} + {param}, '[]', 0) "
                 "ON CONFLICT (id) DO NOTHING",
                 worker.worker_id,
                 worker.host,
@@ -104,6 +108,7 @@ class WorkerService:
                 worker.version,
                 worker.broker_id,
                 worker.threads,
+                as_batch(list(worker.queues)),
                 int(lease_ttl_s * 1000),
             )
         log_transition("worker_booted", worker=worker.worker_id, host=worker.host, pid=worker.pid)
@@ -181,6 +186,28 @@ class WorkerService:
         """End every worker whose lease has run out; those that were ended."""
         cause = {"seen": "its lease ran out"}
         return self._end("lease_until <= {now}", WorkerEnding.LOST, cause)
+
+    def unrescued(self) -> list[Row]:
+        """Workers that have ended, and whose messages the broker may still hold for them.
+
+        Not those of a process that goes on as another worker: its messages are in its hands.
+        """
+        with self.ledger.session():
+            return self.ledger.execute(
+                "SELECT id, broker_id, queues FROM lastword_worker AS gone "
+                "WHERE ended_at IS NOT NULL AND rescued_at IS NULL AND NOT EXISTS "
+                "(SELECT 1 FROM lastword_worker AS other WHERE other.ended_at IS NULL "
+                f"AND other.broker_id = gone.broker_id) ORDER BY id LIMIT {MOST_RESCUED}"
+            )
+
+    def rescued(self, worker_ids: Sequence[WorkerId]) -> None:
+        """Nothing is left in the broker's hold of these workers."""
+        with self.ledger.transaction():
+            self.ledger.execute(
+                f"UPDATE lastword_worker SET rescued_at = {self.ledger.dialect.now_ms} FROM "
+                f"{self.ledger.dialect.batch({'id': 'text'})} AS item WHERE id = item_id",
+                as_batch([{"id": worker_id} for worker_id in worker_ids]),
+            )
 
     def _end(
         self,

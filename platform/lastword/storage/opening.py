@@ -120,8 +120,14 @@ def _open_sqlite(url: str) -> peewee.SqliteDatabase:
         )
     return peewee.SqliteDatabase(
         str(path),
-        # FULL: an acknowledged run must survive a power cut, not only a killed process.
-        pragmas={"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1},
+        # FULL: an acknowledged run must survive a power cut, not only a killed process. First the
+        # one that is heeded only while the file is empty: retention can then give pages back.
+        pragmas={
+            "auto_vacuum": "incremental",
+            "journal_mode": "wal",
+            "synchronous": "full",
+            "foreign_keys": 1,
+        },
         timeout=WAIT_S,
         # A deferred transaction that reads before it writes fails at once under contention.
         lock_type="IMMEDIATE",

@@ -6,9 +6,6 @@ The migrations hold the schema's truth; a test compares the two. Moments are mil
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from peewee import (
     BigAutoField,
     BigIntegerField,
@@ -20,17 +17,8 @@ from peewee import (
     TextField,
 )
 
-
-class JsonText(TextField):
-    """JSON kept as text: the same on both databases, and readable without their JSON types."""
-
-    def db_value(self, value: Any) -> Any:
-        """The text to store."""
-        return None if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-    def python_value(self, value: Any) -> Any:
-        """The value that was stored."""
-        return None if value is None else json.loads(value)
+from lastword.storage.fields import JsonText
+from lastword.storage.scheduler_tables import SCHEDULER_MODELS
 
 
 class Workspace(Model):
@@ -98,6 +86,10 @@ class Worker(Model):
     ending = CharField(max_length=20, null=True)
     #: What ended it, as far as that could be seen: a signal, an exit code, memory that ran out.
     cause = JsonText(null=True)
+    #: The queues that it consumed; null if a version before that was kept has booted it.
+    queues = JsonText(null=True)
+    #: When what the broker had in its hold was given back, once it had ended.
+    rescued_at = BigIntegerField(null=True)
 
     class Meta:
         """Where it is stored."""
@@ -252,4 +244,7 @@ class Counter(Model):
         primary_key = CompositeKey("name", "label")
 
 
-MODELS = (Workspace, Tenant, PolicyVersion, Worker, Run, Attempt, Event, Counter)
+MODELS = (
+    *(Workspace, Tenant, PolicyVersion, Worker, Run, Attempt, Event, Counter),
+    *SCHEDULER_MODELS,
+)
