@@ -29,7 +29,7 @@ check: $(READY) ## Format, lint, types, layering
 test: $(READY) ## All tests, on real Redis, SQLite and PostgreSQL
 	$(BIN)/pytest
 
-bench: $(READY) ## Time to truth over 50 kills, jobs/s as ratios (QUICK=1: short, OUT=file: JSON)
+bench: $(READY) ## Time to truth over 50 kills, jobs/s as ratios, sweeps (QUICK=1: short, OUT=file: JSON)
 	@$(BIN)/python -m benchmarks
 
 demo: $(READY) ## Run the whole system, kill and empty things, and see every run end right

@@ -1,6 +1,6 @@
 """`make bench`: run the benchmarks, print one table. `QUICK=1` for a short look, `OUT=` for JSON.
 
-Exits 1 if a time was out of its bound, or a run was judged that should not have been.
+Exits 1 if a time or a ratio was out of its bound, or a run was judged that should not have been.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.sweeping import measure_sweep
 from benchmarks.throughput import measure_throughput
 from benchmarks.time_to_truth import measure
 
@@ -31,6 +32,8 @@ def main() -> int:
             rows.append(measure(database, kills=10 if quick else 50, sentinel=sentinel).row())
             _show([rows[-1]])
     rows += measure_throughput(DATABASES, jobs=3_000 if quick else 10_000, rounds=3)
+    size = (50_000, 1_000) if quick else (1_000_000, 10_000)
+    rows += measure_sweep(DATABASES, total=size[0], active=size[1], rounds=5)
     _show(rows)
     if out := os.environ.get("OUT"):
         Path(out).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
