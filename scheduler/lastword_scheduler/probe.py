@@ -19,6 +19,43 @@ import redis
 from lastword.identity import RunId
 from lastword.logs import log_notice
 
+#: Messages asked for with one script, during which Redis answers nobody else.
+AT_ONCE = 500
+
+#: Says of each message where it is, all at one instant; of one that is held, also by whom. Asking
+#: each worker's hold for each message would cost workers times messages, so a hold that is small
+#: beside the question, as most are, is read instead.
+_LOOK = """
+local refs = {unpack(ARGV, 3)}
+local holders = {}
+for _, worker in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
+    local hold = ARGV[1] .. worker .. ARGV[2]
+    local size = redis.call('SCARD', hold)
+    if size > #refs / 2 then
+        for place, is_held in ipairs(redis.call('SMISMEMBER', hold, unpack(refs))) do
+            if is_held == 1 then
+                holders[refs[place]] = worker
+            end
+        end
+    elseif size > 0 then
+        for _, ref in ipairs(redis.call('SMEMBERS', hold)) do
+            holders[ref] = worker
+        end
+    end
+end
+local seen = {}
+for place, ref in ipairs(refs) do
+    if redis.call('HEXISTS', KEYS[1], ref) == 1 then
+        seen[place] = holders[ref] and 'held ' .. holders[ref] or 'ready'
+    elseif redis.call('ZSCORE', KEYS[2], ref) then
+        seen[place] = 'dead_lettered'
+    else
+        seen[place] = 'gone'
+    end
+end
+return seen
+"""
+
 #: Moves messages from the hold of a dead worker back to their queue, each once.
 _RELEASE = """
 local released = 0
@@ -101,8 +138,8 @@ class RedisProbe:
     """
 
     def __init__(self, client: redis.Redis, *, namespace: str) -> None:
-        self._client = client
         self._namespace = namespace
+        self._look_for = client.register_script(_LOOK)
         self._release = client.register_script(_RELEASE)
 
     def look(self, messages: Sequence[Whereabouts]) -> Mapping[RunId, MessageEvidence]:
@@ -134,45 +171,20 @@ class RedisProbe:
             else:
                 queues[message.queue].append((message.run_id, message.ref))
         for queue, wanted in queues.items():
-            found.update(self._look_in(queue, wanted))
+            for start in range(0, len(wanted), AT_ONCE):
+                found.update(self._look_in(queue, wanted[start : start + AT_ONCE]))
         return found
 
     def _look_in(
         self, queue: str, wanted: Sequence[tuple[RunId, str]]
     ) -> Iterable[tuple[RunId, MessageEvidence]]:
-        refs = [ref for _, ref in wanted]
-        present = self._ask(("HEXISTS", self._key(f"{queue}.msgs"), ref) for ref in refs)
-        dead_letters = self._key(f"{queue.removesuffix('.DQ')}.XQ")
-        dead = self._ask(("ZSCORE", dead_letters, ref) for ref in refs)
-        holders = self._holders(queue, refs)
-        for (run_id, ref), is_present, died in zip(wanted, present, dead, strict=True):
-            if is_present and ref in holders:
-                yield run_id, MessageEvidence(MessageState.HELD, holders[ref])
-            elif is_present:
-                yield run_id, MessageEvidence(MessageState.READY)
-            elif died is not None:
-                yield run_id, MessageEvidence(MessageState.DEAD_LETTERED)
-            else:
-                yield run_id, MessageEvidence(MessageState.GONE)
-
-    def _holders(self, queue: str, refs: Sequence[str]) -> dict[str, str]:
-        heartbeats: Any = self._client.zrange(self._key("__heartbeats__"), 0, -1)
-        known = [name.decode() for name in heartbeats]
-        answers = self._ask(
-            ("SMISMEMBER", self._key(f"__acks__.{name}.{queue}"), *refs) for name in known
-        )
-        return {
-            ref: name
-            for name, held in zip(known, answers, strict=True)
-            for ref, is_held in zip(refs, held, strict=True)
-            if is_held
-        }
-
-    def _ask(self, commands: Iterable[tuple[str, ...]]) -> list[Any]:
-        with self._client.pipeline(transaction=False) as pipeline:
-            for command in commands:
-                pipeline.execute_command(*command)
-            return list(pipeline.execute())
+        dead_letters = f"{queue.removesuffix('.DQ')}.XQ"
+        keys = [self._key(key) for key in (f"{queue}.msgs", dead_letters, "__heartbeats__")]
+        around_the_worker = (self._key("__acks__."), f".{queue}")
+        answers: Any = self._look_for(keys, [*around_the_worker, *(ref for _, ref in wanted)])
+        for (run_id, _), answer in zip(wanted, answers, strict=True):
+            state, _, holder = answer.decode().partition(" ")
+            yield run_id, MessageEvidence(MessageState(state), holder or None)
 
     def _key(self, name: str) -> str:
         return f"{self._namespace}:{name}"
