@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from lastword.identity import RunId
@@ -15,6 +16,9 @@ from lastword.storage.ledger import Ledger, Row
 
 #: Runs looked at with one query.
 PAGE = 500
+
+#: Policies that are kept as they were read: more than a ledger has versions of active runs.
+POLICIES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,12 @@ def _readable(row: Row, skip: Callable[[RunId], object]) -> Candidate | None:
         return None
 
 
+@lru_cache(maxsize=POLICIES)
+def _policy(document: str) -> Policy:
+    # Thousands of runs share a few policies; equal texts are the same version.
+    return Policy.from_document(json.loads(document))
+
+
 def _candidate(row: Row) -> Candidate:
     now = row["now"]
     running = row["status"] == Status.RUNNING
@@ -166,7 +176,7 @@ def _candidate(row: Row) -> Candidate:
         lost_deliveries=row["lost_deliveries"],
         message_queue=row["message_queue"],
         message_ref=row["message_ref"],
-        policy=Policy.from_document(json.loads(row["document"])),
+        policy=_policy(row["document"]),
         age_s=(now - row["changed_at"]) / 1000,
         sent_age_s=(now - row["sent_at"]) / 1000,
         is_past_stale=row["stale_at"] <= now,
