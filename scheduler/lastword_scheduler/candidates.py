@@ -133,6 +133,7 @@ def _query(ledger: Ledger) -> str:
         "run.claimed_at, run.changed_at, run.sent_at, run.available_at, run.stale_at, "
         "run.wait_until, run.summary_counts, run.cancel_requested_at, run.returned_at, "
         "run.holder, run.held_at, keeper.lease_until AS holder_until, "
+        "keeper.ended_at AS holder_ended_at, "
         "keeper.listed_at AS holder_listed_at, keeper.working AS holder_working, "
         f"policy.document, {now} AS now, worker.id AS known_worker, "
         "worker.host, worker.pid, worker.ending, worker.ended_at, worker.lease_until, "
@@ -141,7 +142,6 @@ def _query(ledger: Ledger) -> str:
         "JOIN lastword_policy AS policy ON policy.version = run.policy_version "
         "LEFT JOIN lastword_worker AS worker ON worker.id = run.worker_id "
         "LEFT JOIN lastword_worker AS keeper ON keeper.id = run.holder "
-        "AND keeper.ended_at IS NULL "
         f"WHERE run.completed_at IS NULL AND run.id > {param} "
         f"AND (run.status = '{Status.RUNNING}' OR run.sent_at <= {now} - {param}) "
         f"ORDER BY run.id LIMIT {PAGE}"
@@ -165,7 +165,7 @@ def _policy(document: str) -> Policy:
 def _candidate(row: Row) -> Candidate:
     now = row["now"]
     running = row["status"] == Status.RUNNING
-    has_holder = row["holder_until"] is not None
+    has_holder = row["holder_until"] is not None and row["holder_ended_at"] is None
     holder_is_live = has_holder and row["holder_until"] > now
     return Candidate(
         run_id=RunId(row["id"]),
