@@ -5,6 +5,7 @@ from importlib.metadata import version
 from lastword.current import CurrentRun, current_run
 from lastword.fan_out import start_children
 from lastword.reasons import PermanentFailure, Reason, TransientFailure
+from lastword.schedules import add_schedule
 from lastword.starting import Started, start
 
 __version__ = version("lastword")
@@ -16,6 +17,7 @@ __all__ = [
     "Started",
     "TransientFailure",
     "__version__",
+    "add_schedule",
     "current_run",
     "start",
     "start_children",
