@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lastword.domains import ends_held, installed_reconcilers
 from lastword.identity import RunId, WorkerId
 from lastword.logs import log_notice
-from lastword.policy import OnLoss, Policy
+from lastword.policy import GENERIC, OnLoss, Policy
 from lastword.reasons import Reason
 from lastword.service import RunService
 from lastword.service.values import Redispatched, Verdict
@@ -84,7 +85,7 @@ def recover_losses(
     Raises:
         LedgerUnavailable: the ledger does not answer.
     """
-    rows = _find(ledger, worker_ids)
+    rows = _left_to_us(ledger, _find(ledger, worker_ids))
     judged = [(row, judge_loss(_lost(row), Reason.WORKER_LOST, evidence)) for row in rows]
     runs = RunService(ledger)
     closed = runs.close(
@@ -99,6 +100,16 @@ def recover_losses(
         **dict.fromkeys(closed, "closed"),
         **{run.run_id: "redispatched" for run in queued},
     }
+
+
+def _left_to_us(ledger: Ledger, rows: Sequence[Row]) -> list[Row]:
+    # Where the domain's own record holds the end of the work, that is the truth, and its reconciler
+    # writes it with the next sweep.
+    policies = {RunId(row["id"]): _policy(row) for row in rows}
+    if all(policy.reconcilers == (GENERIC,) for policy in policies.values()):
+        return list(rows)
+    held = ends_held(ledger, installed_reconcilers(), policies)
+    return [row for row in rows if row["id"] not in held]
 
 
 def send_again(dispatcher: Dispatcher, run: Redispatched) -> None:
@@ -135,12 +146,16 @@ def _find(ledger: Ledger, worker_ids: Sequence[WorkerId]) -> list[Row]:
 
 def _lost(row: Row) -> LostAttempt:
     return LostAttempt(
-        policy=Policy.from_document(json.loads(row["document"])),
+        policy=_policy(row),
         lost_deliveries=row["lost_deliveries"],
         probation=row["probation"],
         counts=json.loads(row["summary_counts"]),
         cancel_requested=row["cancel_requested_at"] is not None,
     )
+
+
+def _policy(row: Row) -> Policy:
+    return Policy.from_document(json.loads(row["document"]))
 
 
 def _verdict(row: Row, loss: Loss, source: Source) -> Verdict:

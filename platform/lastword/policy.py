@@ -21,6 +21,9 @@ INTERRUPT_GRACE_S = 5.0
 #: The longest duration, in seconds, that is a plan and not a slip: thirty years.
 LONGEST_S = 1e9
 
+#: The reconciler that covers every operation.
+GENERIC = "generic"
+
 REQUIRED_KEYS = ("label", "time_limit", "queued_stale_after", "running_stale_after")
 
 
@@ -50,7 +53,8 @@ class Policy:
         on_worker_lost: what follows the loss of the worker in mid-run.
         on_message_lost: what follows the loss of the message before the start.
         direct_bridge: whether the queue's own failure is carried onto the run at once.
-        reconcilers: the reconcilers that cover this operation.
+        reconcilers: the reconcilers that cover this operation: `generic`, and any that can read the
+            domain's own record of the work.
         partial_on_loss: whether an attempt that was lost after it had processed something ends its
             run as succeeded in part; only where every item stands by itself.
         manual_review: whether a run that has ended may be done again only after somebody looked:
@@ -168,9 +172,11 @@ def _text(value: object) -> str:
 
 
 def _names(value: object) -> str:
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+    texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    # Without it nothing would hold the outer bounds.
+    if texts and isinstance(value, list) and GENERIC in value:
         return ""
-    return "a list of reconciler names"
+    return f"a list of reconciler names with {GENERIC!r} among them"
 
 
 _CHECKS = {
@@ -215,7 +221,7 @@ def _with_derived(table: Mapping[str, Any]) -> dict[str, Any]:
         "on_worker_lost": OnLoss(table.get("on_worker_lost", OnLoss.FAIL)),
         "on_message_lost": OnLoss(table.get("on_message_lost", OnLoss.REDISPATCH)),
         "direct_bridge": table.get("direct_bridge", True),
-        "reconcilers": tuple(table.get("reconcilers", ("generic",))),
+        "reconcilers": tuple(table.get("reconcilers", (GENERIC,))),
         "partial_on_loss": table.get("partial_on_loss", False),
         "manual_review": table.get("manual_review", False),
         "needs_tenant": table.get("needs_tenant", False),

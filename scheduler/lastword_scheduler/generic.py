@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lastword.config import Config
+from lastword.domains import DomainReconciler, ends_held
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.losses import send_again
@@ -41,6 +42,7 @@ class GenericReconciler:
         probe: what can look into the broker.
         dispatcher: what sends runs again.
         contact: whether silence is the workers' or its own.
+        typed: the type-specific reconcilers beside it, to whom it leaves what they can end.
     """
 
     config: Config
@@ -48,6 +50,7 @@ class GenericReconciler:
     probe: Probe
     dispatcher: Dispatcher
     contact: Contact
+    typed: Sequence[DomainReconciler] = ()
     _skipped: set[RunId] = field(default_factory=set)
     _told: set[RunId] = field(default_factory=set)
 
@@ -100,15 +103,30 @@ class GenericReconciler:
                 ]
             )
             alive = self._alive(messages.values(), leases_tell=leases_tell)
-            yield [
-                decision
+            decisions = [
+                self._decide(run, messages.get(run.run_id), alive, leases_tell=leases_tell)
                 for run in candidates
-                if (
-                    decision := self._decide(
-                        run, messages.get(run.run_id), alive, leases_tell=leases_tell
-                    )
-                )
             ]
+            yield self._yielding([decision for decision in decisions if decision])
+
+    def _yielding(self, decisions: Sequence[Decision]) -> list[Decision]:
+        # The domain's own word on a run wins over all that can be seen of it from outside.
+        judged = {
+            decision.candidate.run_id: decision.candidate.policy
+            for decision in decisions
+            if decision.action in (Action.CLOSE, Action.REDISPATCH)
+        }
+        held = ends_held(self.ledger, self.typed, judged)
+        return [
+            Decision(
+                decision.candidate,
+                Action.LEAVE,
+                {**decision.evidence, "ended_by": held[decision.candidate.run_id]},
+            )
+            if decision.candidate.run_id in held
+            else decision
+            for decision in decisions
+        ]
 
     def _alive(self, messages: Iterable[MessageEvidence], *, leases_tell: bool) -> set[str]:
         holders = {message.holder for message in messages if message.holder}

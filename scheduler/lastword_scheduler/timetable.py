@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dramatiq.broker import Broker
 from dramatiq.brokers.redis import RedisBroker
 
 from lastword.config import Config
+from lastword.domains import DomainReconciler, required_reconcilers
 from lastword.storage.ledger import Ledger
 from lastword_middleware.broker import plain_broker
 from lastword_middleware.dispatch import BrokerDispatcher
@@ -18,6 +21,7 @@ from lastword_scheduler.rescue import BrokerRescue
 from lastword_scheduler.retention import Retention
 from lastword_scheduler.running import Job
 from lastword_scheduler.slots import SlotKeeper
+from lastword_scheduler.typed import TypedReconciler
 
 #: Seconds between two looks for history that is too old.
 PRUNE_EVERY_S = 300.0
@@ -28,16 +32,23 @@ def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
 
     Raises:
         BrokerUnavailable: the embedded broker is not running.
+        ConfigError: a policy names a reconciler that is not installed.
     """
     broker = sending_broker(config, ledger)
     dispatcher = BrokerDispatcher(broker, config)
-    generic = generic_reconciler(config, ledger, broker=broker, contact=contact)
+    typed = required_reconcilers(config)
+    generic = generic_reconciler(config, ledger, broker=broker, contact=contact, typed=typed)
     sweep_s, deadline_s = config.sweep_interval, config.sweep_deadline
     jobs = [
         Job("reconcile.generic", sweep_s, deadline_s, generic.sweep),
         Job("schedules", sweep_s, deadline_s, SlotKeeper(config, ledger, dispatcher).sweep),
         Job("retention", PRUNE_EVERY_S, PRUNE_EVERY_S, Retention(ledger, config.retention).sweep),
     ]
+    # A worker that has just written the record says so itself within its next two beats.
+    grace_s = 2 * config.heartbeat_interval
+    for reconciler in typed:
+        sweep = TypedReconciler(ledger, reconciler, grace_s).sweep
+        jobs.append(Job(f"reconcile.{reconciler.source}", sweep_s, deadline_s, sweep))
     if isinstance(broker, RedisBroker):
         rescue = BrokerRescue(
             ledger,
@@ -66,6 +77,7 @@ def generic_reconciler(
     *,
     broker: Broker | None = None,
     contact: Contact | None = None,
+    typed: Sequence[DomainReconciler] | None = None,
 ) -> GenericReconciler:
     """The generic reconciler over this configuration's broker.
 
@@ -79,6 +91,7 @@ def generic_reconciler(
         probe=probe_of(broker),
         dispatcher=BrokerDispatcher(broker, config),
         contact=contact or Contact(config.lease_ttl),
+        typed=required_reconcilers(config) if typed is None else typed,
     )
 
 

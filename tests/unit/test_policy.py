@@ -90,9 +90,9 @@ def test_what_is_no_duration_is_refused(key: str, value: Any) -> None:
         ("on_worker_lost", ["fail"], "'fail' or 'redispatch'"),
         ("on_message_lost", {"fail": 1}, "'fail' or 'redispatch'"),
         ("direct_bridge", 1, "true or false"),
-        ("reconcilers", [], "a list of reconciler names"),
-        ("reconcilers", "generic", "a list of reconciler names"),
-        ("reconcilers", [1], "a list of reconciler names"),
+        ("reconcilers", [], "a list of reconciler names with 'generic' among them"),
+        ("reconcilers", "generic", "a list of reconciler names with 'generic' among them"),
+        ("reconcilers", [1], "a list of reconciler names with 'generic' among them"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_refused(key: str, value: Any, expected: str) -> None:
