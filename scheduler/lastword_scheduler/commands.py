@@ -15,6 +15,7 @@ from lastword_middleware.broker import plain_broker, require_broker
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
 from lastword_scheduler.leading import Leadership
+from lastword_scheduler.metrics import SchedulerCollector, serve_metrics
 from lastword_scheduler.process import run_timetable
 from lastword_scheduler.reports import SweepReport
 from lastword_scheduler.timetable import generic_reconciler, timetable
@@ -40,7 +41,9 @@ def scheduler() -> None:
     require_same_clock(ledger)
     contact = Contact(config.lease_ttl)
     leadership = Leadership(ledger, lease_ttl_s=config.lease_ttl, contact=contact)
-    run_timetable(timetable(config, ledger, contact), ledger, leadership)
+    jobs = timetable(config, ledger, contact)
+    serve_metrics(SchedulerCollector(ledger, jobs, leadership), config.metrics_addr)
+    run_timetable(jobs, ledger, leadership)
 
 
 def _sweep_twice(generic: GenericReconciler, config: Config) -> SweepReport:

@@ -12,9 +12,10 @@ import pytest
 from lastword.identity import RunId, WorkerId
 from lastword.reasons import Reason
 from lastword.service.cancelling import Cancelled
+from lastword.service.concluding import Conclusion
 from lastword.service.values import Recorded, Refusal, Rejection
 from lastword.service.workers import Progress
-from lastword.states import Status
+from lastword.states import Outcome, Source, Status
 from lastword.storage.ledger import Ledger
 from tests.conformance.test_guards import report, reserve, retry, running, seen
 from tests.support import Scene
@@ -38,6 +39,38 @@ def waiting(scene: Scene, worker_id: WorkerId) -> tuple[RunId, RunId]:
     child = scene.accept(parent_id=parent)
     assert report(scene, "finish", parent, worker_id) is Recorded.WAITING
     return parent, child
+
+
+def concluded(scene: Scene, run_id: RunId, **changes: int) -> bool:
+    row = scene.row(run_id)
+    seen = {"attempt": row["attempt"], "dispatch": row["dispatch"], **changes}
+    conclusion = Conclusion(
+        run_id, **seen, source=Source.ADAPTER, outcome=Outcome.SUCCEEDED, reason=None, evidence={}
+    )
+    return bool(scene.runs.conclude([conclusion]))
+
+
+def test_a_record_concludes_just_the_attempt_it_was_read_with(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    run_id = running(scene, worker_id)
+    assert not concluded(scene, run_id, attempt=2)
+    assert not concluded(scene, run_id, dispatch=2)
+    assert concluded(scene, run_id)
+    assert not concluded(scene, run_id)
+    # Whoever still works on it comes too late.
+    assert report(scene, "finish", run_id, worker_id) is Recorded.LATE
+    assert scene.kinds(run_id) == ["accepted", "claimed", "completed", "late_result"]
+
+
+def test_a_run_in_a_live_workers_hands_is_not_concluded_over_its_head(
+    scene: Scene, worker_id: WorkerId
+) -> None:
+    run_id = scene.accept()
+    reserve(scene, run_id, worker_id)
+    assert not concluded(scene, run_id)
+    scene.workers.lose(worker_id, cause={})
+    assert concluded(scene, run_id)
 
 
 def test_a_run_is_left_to_its_holder_until_that_tells_of_its_work_without_it(

@@ -21,6 +21,7 @@ from tests.faults.mutations import (
 _SEEN_STATE = "_SEEN_STATE = (SAME_ATTEMPT, SAME_DISPATCH, SAME_MESSAGE)"
 _PUT_OFF = "AND {SAME_ATTEMPT} AND {SAME_DISPATCH} "
 _TOLD = (EVIDENCE, "test_a_run_is_left_to_its_holder_until_that_tells_of_its_work_without_it")
+_OF_ANOTHER_ATTEMPT = (EVIDENCE, "test_a_record_concludes_just_the_attempt_it_was_read_with")
 _CAME_BACK = (RECONCILING, "test_a_run_whose_worker_came_back_is_left_alone")
 _LISTS_AFTER_ALL = (
     RECONCILING,
@@ -65,6 +66,20 @@ OF_VERDICTS = (
         "a verdict on a queued run: NOT_IN_HAND",
         (Edit("reconciling.py", "guards = (*guards, NOT_IN_HAND)", "guards = (*guards,)"),),
         LEFT_TO_IT,
+    ),
+    *among(
+        "a conclusion",
+        "concluding.py",
+        "guards=(SAME_ATTEMPT, SAME_DISPATCH, ",
+        {
+            "SAME_ATTEMPT": _OF_ANOTHER_ATTEMPT,
+            "SAME_DISPATCH": _OF_ANOTHER_ATTEMPT,
+        },
+    ),
+    Mutation(
+        "a conclusion: NOT_IN_HAND",
+        (Edit("concluding.py", "OR {NOT_IN_HAND})", "OR TRUE)"),),
+        (EVIDENCE, "test_a_run_in_a_live_workers_hands_is_not_concluded_over_its_head"),
     ),
     *(
         Mutation(f"what a live worker holds: {part}", (Edit("reserving.py", part, "TRUE"),), _TOLD)

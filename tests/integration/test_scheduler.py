@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from lastword.config import Config
 from lastword.errors import LastwordError
@@ -16,6 +19,7 @@ from lastword.storage.clock import require_same_clock
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.leading import SCHEDULER, Leadership
+from lastword_scheduler.metrics import SchedulerCollector
 from lastword_scheduler.reports import GivenUp, SweepReport
 from lastword_scheduler.running import MOST_HUNG, Job, Runner
 from lastword_scheduler.timetable import generic_reconciler
@@ -143,6 +147,31 @@ def test_a_leader_whose_lease_was_taken_stops_acting(
             "UPDATE lastword_leader SET holder = 'other', lease_until = lease_until + 60000"
         )
     until(lambda: not leadership.is_held)
+
+
+def test_prometheus_reads_what_the_jobs_did_and_a_ledger_that_is_down_is_one_series(
+    ledger: Ledger, leadership: Leadership
+) -> None:
+    done = job(lambda given_up: SweepReport(found=7, acted=Counter(close=2), lost_races=1))
+    registry = CollectorRegistry()
+    registry.register(SchedulerCollector(ledger, [done], leadership))
+    runner(ledger, leadership).run(done)
+
+    def sample(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"lastword_{name}", {"job": "a.job", **labels})
+
+    assert sample("reconciler_last_sweep_found") == 7
+    assert sample("reconciler_interval_seconds") == 1.0
+    assert abs((sample("reconciler_last_success_timestamp_seconds") or 0) - time.time()) < 60
+    assert sample("reconciler_sweeps_total", result="succeeded") == 1
+    assert sample("reconciler_sweeps_total", result="abandoned") == 0
+    assert sample("reconciler_swept_total", kind="acted") == 2
+    assert sample("reconciler_swept_total", kind="lost_races") == 1
+    assert registry.get_sample_value("lastword_reconciler_leader") == 1
+    with ledger.transaction():
+        ledger.execute("ALTER TABLE lastword_sweep RENAME TO elsewhere")
+    assert [family.name for family in registry.collect()] == ["lastword_ledger_up"]
+    assert registry.get_sample_value("lastword_ledger_up") == 0
 
 
 @pytest.mark.parametrize("apart_s", [-6, 6, 86_400])

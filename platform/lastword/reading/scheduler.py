@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from lastword.storage.ledger import Ledger, Row
 from lastword.times import to_iso
@@ -65,3 +66,13 @@ def list_slots(ledger: Ledger, name: str, *, limit: int = 100) -> list[Row]:
             name,
         )
     return [{**row, "slot_at": to_iso(row["slot_at"])} for row in rows]
+
+
+def read_counters(ledger: Ledger, names: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Counters of these names: by name and label, their value."""
+    marks = ", ".join([ledger.dialect.param] * len(names))
+    with ledger.session():
+        rows = ledger.execute(
+            f"SELECT name, label, value FROM lastword_counter WHERE name IN ({marks})", *names
+        )
+    return {(row["name"], row["label"]): row["value"] for row in rows}
