@@ -132,9 +132,11 @@ class GenericReconciler:
         holders = {message.holder for message in messages if message.holder}
         if not holders:
             return set()
-        # A holder the ledger has never heard of is no worker of ours to judge.
-        strangers = holders - known_broker_ids(self.ledger, holders)
-        return live_broker_ids(self.ledger, leases_tell=leases_tell) | strangers
+        alive = live_broker_ids(self.ledger, leases_tell=leases_tell)
+        # A holder the ledger has never heard of is no worker of ours to judge. It is looked for
+        # among all the workers there ever were, so only if it is not one of those that live.
+        unsure = holders - alive
+        return alive | (unsure - known_broker_ids(self.ledger, unsure))
 
     def _decide(
         self,
