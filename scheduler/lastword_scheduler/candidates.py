@@ -126,7 +126,7 @@ def known_broker_ids(ledger: Ledger, broker_ids: set[str]) -> set[str]:
 
 
 def _query(ledger: Ledger) -> str:
-    now, param = ledger.dialect.now_ms, ledger.dialect.param
+    now = ledger.dialect.now_ms
     return (
         "SELECT run.id, run.operation, run.status, run.attempt, run.dispatch, "
         "run.lost_deliveries, run.probation, run.message_queue, run.message_ref, run.worker_id, "
@@ -138,13 +138,22 @@ def _query(ledger: Ledger) -> str:
         f"policy.document, {now} AS now, worker.id AS known_worker, "
         "worker.host, worker.pid, worker.ending, worker.ended_at, worker.lease_until, "
         "worker.heartbeat_at, worker.working, worker.listed_at "
-        "FROM lastword_run AS run "
+        f"FROM ({_page(ledger)}) AS run "
         "JOIN lastword_policy AS policy ON policy.version = run.policy_version "
         "LEFT JOIN lastword_worker AS worker ON worker.id = run.worker_id "
         "LEFT JOIN lastword_worker AS keeper ON keeper.id = run.holder "
-        f"WHERE run.completed_at IS NULL AND run.id > {param} "
-        f"AND (run.status = '{Status.RUNNING}' OR run.sent_at <= {now} - {param}) "
-        f"ORDER BY run.id LIMIT {PAGE}"
+        "ORDER BY run.id"
+    )
+
+
+def _page(ledger: Ledger) -> str:
+    # Found before anything is joined to it. A database that takes the active runs to be fewer than
+    # a page, as after a sudden backlog, would join and sort all of them for every page.
+    param = ledger.dialect.param
+    return (
+        f"SELECT * FROM lastword_run WHERE completed_at IS NULL AND id > {param} "
+        f"AND (status = '{Status.RUNNING}' OR sent_at <= {ledger.dialect.now_ms} - {param}) "
+        f"ORDER BY id LIMIT {PAGE}"
     )
 
 
