@@ -37,6 +37,7 @@ def policy(operation: str = "report.build", **changes: Any) -> Policy:
 POLICIES = {
     "report.build": policy(),
     "report.once": policy("report.once", max_retries=0, on_worker_lost="fail"),
+    "report.indirect": policy("report.indirect", max_retries=0, direct_bridge=False),
     "report.short": policy("report.short", time_limit=0.5, max_retries=0),
 }
 

@@ -37,9 +37,10 @@ CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 5, 10
 #: Seconds of silence after which a connection is tried before it is used again.
 PROBE_IDLE_AFTER_S = 15
 
-#: Of a million commands, how many also look for what dead workers left; Dramatiq's own 1,000 leaves
-#: half of the orphans waiting for eight minutes.
-MAINTENANCE_CHANCE = 100_000
+#: Of a million commands, how many also look for what dead workers left. The scheduler does that for
+#: every queue at every sweep; Dramatiq's way takes `KEYS`, and its own 1,000 leaves half of the
+#: orphans waiting for eight minutes.
+MAINTENANCE_CHANCE = 0
 
 #: Milliseconds of silence before Redis gives a worker's messages to others. Longer than any lease:
 #: the ledger must know of a death before the broker acts on it, and C code that holds the GIL for a
@@ -148,12 +149,6 @@ def require_same_broker(broker: Broker, config: Config) -> None:
             [f"{seen}, and the configuration's is {_shown(wanted)}"],
             mend="set broker_url and broker_namespace to what the application uses",
         )
-
-
-def raise_maintenance(broker: Broker) -> None:
-    """Let an application's own broker look for what dead workers left as often as ours does."""
-    if isinstance(broker, RedisBroker):
-        broker.maintenance_chance = max(broker.maintenance_chance, MAINTENANCE_CHANCE)
 
 
 def _place(pool: redis.ConnectionPool) -> dict[str, object]:

@@ -88,7 +88,8 @@ class Ends:
             end, diagnostics="the attempt did not stop when its time limit was raised in its thread"
         )
         assert self.tracker.writer is not None
-        self.tracker.writer.put(Ended("fail", told, None, lambda written: None))
+        if self._has_bridge(attempt):
+            self.tracker.writer.put(Ended("fail", told, None, lambda written: None))
 
     def lost_retry(self, attempt: OpenAttempt, exception: BaseException) -> None:
         """Dramatiq swallowed what went wrong with a retry, and acknowledges the message.
@@ -143,6 +144,11 @@ class Ends:
         *,
         waits: bool = False,
     ) -> None:
+        if not self._has_bridge(attempt):
+            # Nobody works on it any more, and the next sweep finds it so.
+            log_notice(logging.WARNING, "failure_not_carried", run=attempt.run.run_id, why=reason)
+            self.tracker.work.settle(attempt)
+            return
         end = _end(attempt, Outcome.FAILED, reason)
         told = replace(
             end,
@@ -150,6 +156,9 @@ class Ends:
             diagnostics=diagnostics_of(exception),
         )
         self._record(attempt, "fail", told, waits=waits)
+
+    def _has_bridge(self, attempt: OpenAttempt) -> bool:
+        return self.tracker.config.policy(attempt.run.operation).direct_bridge
 
     def _record(
         self,

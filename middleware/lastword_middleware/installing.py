@@ -10,7 +10,7 @@ from dramatiq.broker import Broker
 from lastword.config import Config, load_config, with_database_url
 from lastword.starting import Application, use_application
 from lastword.storage.opening import ledger_of, open_ledger, sibling_of
-from lastword_middleware.broker import arrange, raise_maintenance, require_same_broker
+from lastword_middleware.broker import arrange, require_same_broker
 from lastword_middleware.dispatch import BrokerDispatcher
 from lastword_middleware.tracker import Tracker
 
@@ -40,7 +40,6 @@ def install(
         settings = with_database_url(settings, database)
         database = None
     require_same_broker(broker, settings)
-    raise_maintenance(broker)
     own = ledger_of(database) if database is not None else open_ledger(settings.ledger_url)
     # Tracking never shares a connection with the application: its rows are committed whatever
     # becomes of the application's transaction.

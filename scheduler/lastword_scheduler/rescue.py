@@ -27,6 +27,9 @@ BATCH = 1000
 #: Silent processes that the ledger does not know, looked at with one sweep.
 MOST_STRANGERS = 500
 
+#: Milliseconds of silence after which a process is not only dead but forgotten.
+FORGOTTEN_AFTER_MS = 24 * 3600 * 1000
+
 #: Moves up to so many messages from the hold of a dead worker to the end of their queue, each once.
 _GIVE_BACK = """
 local taken = redis.call('SPOP', KEYS[1], ARGV[1])
@@ -87,6 +90,29 @@ class BrokerRescue:
         for queue in queues:
             if not given_up() and not queue.endswith(".DQ"):
                 self._expire_dead_letters(queue, report)
+        return report
+
+    def forget(self, given_up: GivenUp = never) -> SweepReport:
+        """Drop the heartbeats of processes that are long gone and hold nothing.
+
+        Every process that ever sent a message leaves one. Who holds something is found by a walk
+        through the names of all keys, a little at a time; so this is done seldom.
+        """
+        report = SweepReport()
+        latest = int(time.time() * 1000) - FORGOTTEN_AFTER_MS
+        heartbeats = self._key("__heartbeats__")
+        silent: Any = self.client.zrangebyscore(heartbeats, 0, latest, start=0, num=BATCH)
+        holds = self._key("__acks__.")
+        holders: set[str] = set()
+        for key in self.client.scan_iter(match=f"{holds}*", count=BATCH):
+            if given_up():
+                return report
+            holders.add(key.decode().removeprefix(holds).partition(".")[0])
+        gone = [name for name in silent if name.decode() not in holders]
+        report.found = len(silent)
+        if gone:
+            report.acted["forgotten"] = len(gone)
+            self.client.zrem(heartbeats, *gone)
         return report
 
     def queues(self) -> set[str]:

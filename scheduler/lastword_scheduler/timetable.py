@@ -26,6 +26,9 @@ from lastword_scheduler.typed import TypedReconciler
 #: Seconds between two looks for history that is too old.
 PRUNE_EVERY_S = 300.0
 
+#: Seconds between two walks through the broker's keys for processes that are long gone.
+FORGET_EVERY_S = 3600.0
+
 
 def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
     """The jobs of `lastword scheduler`.
@@ -59,6 +62,7 @@ def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
             contact=contact,
         )
         jobs.append(Job("rescue.broker", sweep_s, deadline_s, rescue.sweep))
+        jobs.append(Job("forget.processes", FORGET_EVERY_S, FORGET_EVERY_S, rescue.forget))
     return jobs
 
 

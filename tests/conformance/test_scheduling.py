@@ -238,3 +238,21 @@ def test_ended_workers_go_once_they_are_old_and_no_active_run_names_them(scene: 
     with scene.ledger.session():
         rows = scene.ledger.execute("SELECT id FROM lastword_worker")
     assert {row["id"] for row in rows} == {busy, alive}
+
+
+def test_a_sqlite_file_gives_the_pages_of_what_was_removed_back(sqlite_ledger: Ledger) -> None:
+    scene = Scene(sqlite_ledger)
+    worker_id = scene.worker()
+    for _ in range(50):
+        ended(scene, worker_id, payload="x" * 20_000)
+    with sqlite_ledger.transaction():
+        sqlite_ledger.execute("UPDATE lastword_run SET completed_at = 1")
+
+    def pages() -> int:
+        with sqlite_ledger.session():
+            [row] = sqlite_ledger.execute("PRAGMA page_count")
+        return int(row["page_count"])
+
+    before = pages()
+    prune(sqlite_ledger, older_than_s=1, is_enough=lambda: False)
+    assert pages() < before / 2

@@ -135,6 +135,30 @@ def test_a_process_without_lastword_is_judged_by_its_silence(
     assert rescue.sweep().acted == {"given_back": 1}
 
 
+def test_processes_that_are_long_gone_and_hold_nothing_are_forgotten(
+    rescue: BrokerRescue, scene: Scene, client: redis.Redis
+) -> None:
+    hold(client, "holds-something", "a.queue.nobody.told.of", "a")
+    hours = {"holds-something": 25, "producer": 25, "young": 23}
+    for name, age in hours.items():
+        client.zadd("dramatiq:__heartbeats__", {name: time.time() * 1000 - age * 3_600_000})
+    assert rescue.forget().acted == {"forgotten": 1}
+    assert client.zrange("dramatiq:__heartbeats__", 0, -1) == [b"holds-something", b"young"]
+
+
+def test_nothing_here_lists_every_key_of_redis_at_once(
+    rescue: BrokerRescue, scene: Scene, client: redis.Redis
+) -> None:
+    scene.workers.lose(worker_of(scene, "dead"), cause={})
+    hold(client, "dead", "default", "a")
+    client.config_resetstat()
+    rescue.sweep()
+    rescue.forget()
+    used = client.info("commandstats")
+    assert "cmdstat_zrem" in used
+    assert "cmdstat_keys" not in used
+
+
 def test_old_dead_letters_go_but_not_while_a_run_waits_for_one(
     rescue: BrokerRescue, scene: Scene, client: redis.Redis
 ) -> None:

@@ -270,3 +270,25 @@ def test_two_reconcilers_at_once_do_no_harm(
         thread.join()
     until(lambda: client.llen("dramatiq:default") == 30)
     assert {scene.row(run_id)["dispatch"] for run_id in runs} == {2}
+
+
+def test_without_a_bridge_a_failure_is_found_by_the_reconciler(
+    broker: Broker,
+    scene: Scene,
+    start_worker: StartWorker,
+    reconciler: GenericReconciler,
+    client: redis.Redis,
+) -> None:
+    @dramatiq.actor(operation="report.indirect", broker=broker)
+    def build() -> None:
+        raise ValueError("it broke")
+
+    message = build.send()
+    start_worker()
+    until(lambda: client.zcard("dramatiq:default.XQ") == 1, what="the queue to give it up")
+    assert scene.row(message.message_id)["status"] == "running"
+    until(lambda: reconciler.sweep().acted)
+    # Its policy repeats what a worker lost, and that is all that can be seen from outside.
+    row = scene.row(message.message_id)
+    assert (row["status"], row["lost_deliveries"]) == ("queued", 1)
+    assert scene.events(message.message_id)[-1]["reason"] == "attempt_abandoned"

@@ -22,7 +22,6 @@ from lastword.storage.ledger import Ledger
 from lastword_middleware import install
 from lastword_middleware.broker import (
     ANSWER_TIMEOUT_S,
-    MAINTENANCE_CHANCE,
     redis_client,
     worker_broker,
 )
@@ -81,10 +80,9 @@ def test_a_broker_without_retries_or_tracked_twice_is_refused(config: Config) ->
         install(broker, config=config)
 
 
-def test_an_applications_own_broker_looks_for_orphans_as_often_as_ours(config: Config) -> None:
-    broker = RedisBroker(client=redis_client(config.broker_url))
-    install(broker, config=config)
-    assert broker.maintenance_chance == MAINTENANCE_CHANCE
+def test_the_ledger_knows_of_a_death_before_the_broker_acts_on_it(config: Config) -> None:
+    broker = worker_broker(config)
+    assert isinstance(broker, RedisBroker)
     assert broker.heartbeat_timeout >= config.lease_ttl * 1000
 
 

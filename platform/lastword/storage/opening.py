@@ -118,16 +118,14 @@ def _open_sqlite(url: str) -> peewee.SqliteDatabase:
             address=url,
             mend="run `lastword migrate` to make the default one, or set LASTWORD_DATABASE_URL",
         )
+    # FULL: an acknowledged run must survive a power cut, not only a killed process.
+    pragmas: dict[str, Any] = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
+    if not path.exists() or path.stat().st_size == 0:
+        # Retention can then give pages back. Later it would take the file's write lock each time.
+        pragmas = {"auto_vacuum": "incremental", **pragmas}
     return peewee.SqliteDatabase(
         str(path),
-        # FULL: an acknowledged run must survive a power cut, not only a killed process. First the
-        # one that is heeded only while the file is empty: retention can then give pages back.
-        pragmas={
-            "auto_vacuum": "incremental",
-            "journal_mode": "wal",
-            "synchronous": "full",
-            "foreign_keys": 1,
-        },
+        pragmas=pragmas,
         timeout=WAIT_S,
         # A deferred transaction that reads before it writes fails at once under contention.
         lock_type="IMMEDIATE",
