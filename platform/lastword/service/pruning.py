@@ -37,11 +37,16 @@ def prune(ledger: Ledger, *, older_than_s: float, is_enough: Callable[[], bool])
                     count(ledger, Counted.PRUNED, table, len(rows))
             removed[table] += len(rows)
             if ledger.is_one_file and rows:
-                with ledger.session():
-                    ledger.execute(f"PRAGMA incremental_vacuum({_FREED_PAGES})")
+                _give_pages_back(ledger)
             if len(rows) < BATCH:
                 break
     return +removed
+
+
+def _give_pages_back(ledger: Ledger) -> None:
+    with ledger.session():
+        # Each step of this statement frees one page.
+        ledger.database.execute_sql(f"PRAGMA incremental_vacuum({_FREED_PAGES})").fetchall()
 
 
 _STATEMENTS = {
