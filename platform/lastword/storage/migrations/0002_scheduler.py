@@ -1,4 +1,8 @@
-"""What schedulers share: who leads, what their jobs last did, cron schedules and their slots."""
+"""What schedulers share: who leads, what their jobs last did, cron schedules and their slots.
+
+The two indexes that are made anew hold no more than what is looked for in them, so that PostgreSQL,
+with whatever statistics, takes `lastword_run_active` for a page of a sweep and does not sort.
+"""
 
 from typing import Any
 
@@ -12,6 +16,17 @@ CREATE INDEX lastword_worker_unrescued ON lastword_worker (id)
 
 CREATE INDEX lastword_run_completed ON lastword_run (completed_at, id)
     WHERE completed_at IS NOT NULL;
+
+CREATE INDEX lastword_run_cancel ON lastword_run (id)
+    WHERE completed_at IS NULL AND cancel_requested_at IS NOT NULL;
+
+DROP INDEX lastword_run_identity;
+CREATE UNIQUE INDEX lastword_run_identity ON lastword_run (identity_hash)
+    WHERE completed_at IS NULL AND identity_hash IS NOT NULL;
+
+DROP INDEX lastword_run_stale;
+CREATE INDEX lastword_run_stale ON lastword_run (stale_at)
+    WHERE completed_at IS NULL AND stale_at IS NOT NULL;
 
 CREATE TABLE lastword_leader (
     name VARCHAR(64) NOT NULL PRIMARY KEY,
