@@ -30,7 +30,7 @@ def decoded(data: bytes | None, *, queue_name: str) -> MessageProxy | None:
     return MessageProxy(message)
 
 
-def ref_of(message: MessageProxy) -> str:
+def ref_of(message: MessageProxy | Message[Any]) -> str:
     """The id by which Redis knows a message; each sending has its own."""
     ref: str = message.options["redis_message_id"]
     return ref

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 from dramatiq import Actor, Message
 from dramatiq.broker import Broker
+from dramatiq.brokers.redis import RedisBroker
+from dramatiq.common import current_millis, dq_name
 
 from lastword.config import Config
 from lastword.errors import InvalidInputs, PayloadTooLarge, UnknownOperation
 from lastword.identity import RunId
+from lastword.logs import log_notice
+from lastword.service import RunService
+from lastword.service.values import Redispatched, Sending
 from lastword.starting import Letter
+from lastword.storage.ledger import Ledger
+from lastword_middleware.delivered import ref_of
 from lastword_middleware.options import DISPATCH, OF_ONE_JOURNEY
 
 
@@ -23,11 +32,13 @@ class BrokerDispatcher:
     Args:
         broker: the broker; it must carry Lastword's middleware.
         config: the configuration.
+        ledger: where it records what it sends in groups; message by message if there is none.
     """
 
-    def __init__(self, broker: Broker, config: Config) -> None:
+    def __init__(self, broker: Broker, config: Config, ledger: Ledger | None = None) -> None:
         self._broker = broker
         self._config = config
+        self._runs = RunService(ledger) if ledger else None
 
     def compose(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
         """See `lastword.starting.Dispatcher`."""
@@ -47,17 +58,31 @@ class BrokerDispatcher:
 
     def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
         """See `lastword.starting.Dispatcher`."""
-        message: Message[Any] = Message.decode(payload.encode())
-        options = {
-            option: value
-            for option, value in message.options.items()
-            if option not in OF_ONE_JOURNEY
-        }
-        options[DISPATCH] = dispatch
-        if retries:
-            options["retries"] = retries
-        fresh: Message[Any] = Message(**{**message.asdict(), "options": options})
+        fresh = _fresh(payload, dispatch=dispatch, retries=retries)
         self._broker.enqueue(fresh, delay=delay_ms or None)
+
+    def send_all(self, runs: Sequence[Redispatched]) -> None:
+        """See `lastword.starting.Dispatcher`."""
+        sendable = [(run, fresh) for run in runs if (fresh := _readable(run))]
+        if self._runs is None or not isinstance(self._broker, RedisBroker):
+            for run, fresh in sendable:
+                self._broker.enqueue(fresh, delay=run.delay_ms or None)
+            return
+        letters = [(run, _addressed(fresh, run.delay_ms)) for run, fresh in sendable]
+        # As everywhere: where a message will be is recorded before it is there.
+        self._runs.sent(
+            [
+                Sending(run.run_id, run.dispatch, letter.queue_name, ref_of(letter))
+                for run, letter in letters
+            ]
+        )
+        with self._broker.client.pipeline(transaction=True) as pipeline:
+            for _, letter in letters:
+                # What Dramatiq's own `enqueue` does (`dispatch.lua`, 2.2).
+                queue = f"{self._broker.namespace}:{letter.queue_name}"
+                pipeline.hset(f"{queue}.msgs", ref_of(letter), letter.encode())
+                pipeline.rpush(queue, ref_of(letter))
+            pipeline.execute()
 
     def _actor(self, operation: str) -> Actor[Any, Any]:
         for actor in self._broker.actors.values():
@@ -71,6 +96,34 @@ class BrokerDispatcher:
             expected=f"one of {', '.join(named) or '(none)'}",
             mend=f"declare one with @dramatiq.actor(operation={operation!r})",
         )
+
+
+def _fresh(payload: str, *, dispatch: int, retries: int) -> Message[Any]:
+    message: Message[Any] = Message.decode(payload.encode())
+    options = {
+        option: value for option, value in message.options.items() if option not in OF_ONE_JOURNEY
+    }
+    options[DISPATCH] = dispatch
+    if retries:
+        options["retries"] = retries
+    return Message(**{**message.asdict(), "options": options})
+
+
+def _readable(run: Redispatched) -> Message[Any] | None:
+    try:
+        return _fresh(run.payload, dispatch=run.dispatch, retries=run.retries)
+    except Exception as error:  # noqa: BLE001 - one damaged payload never holds up the others
+        why = f"{type(error).__name__}: {error}"
+        log_notice(logging.ERROR, "payload_unreadable", run=run.run_id, why=why)
+        return None
+
+
+def _addressed(fresh: Message[Any], delay_ms: int) -> Message[Any]:
+    options: dict[str, Any] = {"redis_message_id": str(uuid4())}
+    queue_name = fresh.queue_name
+    if delay_ms:
+        options["eta"], queue_name = current_millis() + delay_ms, dq_name(queue_name)
+    return fresh.copy(queue_name=queue_name, options=options)
 
 
 def canonical(message: Message[Any]) -> Message[Any]:

@@ -150,7 +150,7 @@ class Sentinel:
         broker = plain_broker(self.config, middleware=[TrackMessages(tracker)])
         done = recover_losses(
             self.ledger,
-            BrokerDispatcher(broker, self.config),
+            BrokerDispatcher(broker, self.config, self.ledger),
             self.watch.worker_ids,
             source=Source.SENTINEL,
             evidence=evidence,

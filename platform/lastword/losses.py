@@ -94,8 +94,7 @@ def recover_losses(
     queued = runs.redispatch(
         [_verdict(row, loss, source) for row, loss in judged if loss.redispatch]
     )
-    for run in queued:
-        send_again(dispatcher, run)
+    send_again(dispatcher, queued)
     return {
         **dict.fromkeys(closed, "closed"),
         **{run.run_id: "redispatched" for run in queued},
@@ -112,18 +111,19 @@ def _left_to_us(ledger: Ledger, rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row["id"] not in held]
 
 
-def send_again(dispatcher: Dispatcher, run: Redispatched) -> None:
-    """Send a run that was queued anew. If that fails the run waits for the next sweep."""
+def send_again(dispatcher: Dispatcher, runs: Sequence[Redispatched]) -> None:
+    """Send runs that were queued anew. What fails waits for the next sweep."""
+    if not runs:
+        return
     try:
-        dispatcher.send(
-            run.payload, dispatch=run.dispatch, retries=run.retries, delay_ms=run.delay_ms
-        )
-    except Exception as error:  # noqa: BLE001 - whatever the broker says, the run stays queued
-        # Unknown, not failed: the next sweep looks whether it arrived.
+        dispatcher.send_all(runs)
+    except Exception as error:  # noqa: BLE001 - whatever the broker says, the runs stay queued
+        # Unknown, not failed: the next sweep looks whether they arrived.
         log_notice(
             logging.WARNING,
             "dispatch_unknown",
-            run=run.run_id,
+            run=runs[0].run_id,
+            runs=len(runs),
             why=f"{type(error).__name__}: {error}",
         )
 

@@ -7,7 +7,7 @@ back with it, and the message is sent only after the commit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from lastword.identity import RunId, canonical_json, new_run_id, run_identity
 from lastword.logs import log_notice
 from lastword.reading.tenants import find_tenant
 from lastword.service import RunService
-from lastword.service.values import Acceptance, NewRun
+from lastword.service.values import Acceptance, NewRun, Redispatched
 from lastword.storage.ledger import Ledger
 from lastword.storage.schema import require_current_schema
 
@@ -53,6 +53,9 @@ class Dispatcher(Protocol):
 
     def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
         """Send a message under a dispatch number. An exception means: it may have arrived."""
+
+    def send_all(self, runs: Sequence[Redispatched]) -> None:
+        """Send the messages of many runs. An exception means: any of them may have arrived."""
 
 
 @dataclass(frozen=True, slots=True)

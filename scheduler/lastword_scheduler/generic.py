@@ -174,8 +174,7 @@ class GenericReconciler:
         released = self._release(by_action[Action.RELEASE])
         closed = runs.close(_verdicts(by_action[Action.CLOSE]))
         redispatched = runs.redispatch(_verdicts(by_action[Action.REDISPATCH]))
-        for run in redispatched:
-            send_again(self.dispatcher, run)
+        send_again(self.dispatcher, redispatched)
         cancelled = [
             runs.cancel([decision.candidate.run_id], by="operator")
             for decision in by_action[Action.CANCEL]

@@ -85,7 +85,4 @@ class SlotKeeper:
 
     def _send(self, run: NewRun) -> None:
         # If this process dies first, the generic reconciler finds the run without a message.
-        send_again(
-            self.dispatcher,
-            Redispatched(run_id=run.run_id, dispatch=1, payload=run.payload, retries=0, delay_ms=0),
-        )
+        send_again(self.dispatcher, [Redispatched(run.run_id, 1, run.payload, 0, 0)])

@@ -38,7 +38,7 @@ def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
         ConfigError: a policy names a reconciler that is not installed.
     """
     broker = sending_broker(config, ledger)
-    dispatcher = BrokerDispatcher(broker, config)
+    dispatcher = BrokerDispatcher(broker, config, ledger)
     typed = required_reconcilers(config)
     generic = generic_reconciler(config, ledger, broker=broker, contact=contact, typed=typed)
     sweep_s, deadline_s = config.sweep_interval, config.sweep_deadline
@@ -93,7 +93,7 @@ def generic_reconciler(
         config=config,
         ledger=ledger,
         probe=probe_of(broker),
-        dispatcher=BrokerDispatcher(broker, config),
+        dispatcher=BrokerDispatcher(broker, config, ledger),
         contact=contact or Contact(config.lease_ttl),
         typed=required_reconcilers(config) if typed is None else typed,
     )

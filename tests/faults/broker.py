@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lastword.identity import RunId
-from lastword.service.values import Delivery
+from lastword.service.values import Delivery, Redispatched
 from lastword.starting import Letter
 from lastword_scheduler.probe import MessageEvidence, MessageState, Whereabouts
 
@@ -36,3 +36,7 @@ class AnyBroker:
 
     def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
         self.sent.append(Delivery(RunId(json.loads(payload)["run"]), dispatch))
+
+    def send_all(self, runs: Sequence[Redispatched]) -> None:
+        for run in runs:
+            self.send(run.payload, dispatch=run.dispatch)
