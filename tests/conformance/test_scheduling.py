@@ -118,6 +118,24 @@ def test_a_slot_is_skipped_while_the_run_of_the_one_before_is_active(ledger: Led
     assert second == Kept(SlotResult.BUSY, first.run_id)
 
 
+def test_a_slot_that_was_noted_has_no_second_run_whatever_its_schedule_says(
+    ledger: Ledger,
+) -> None:
+    service = schedule_in(ledger)
+    [due] = service.due()
+    first = keep(service, due)
+    assert first is not None
+    with ledger.transaction():
+        # As after a restore of the schedules from a backup.
+        ledger.execute("UPDATE lastword_schedule SET next_at = 1")
+        ledger.execute("UPDATE lastword_run SET identity_hash = NULL")
+    [due] = service.due()
+    assert keep(service, due) == Kept(None, None)
+    assert [slot["run_id"] for slot in list_slots(ledger, "nightly")] == [first.run_id]
+    with ledger.session():
+        assert ledger.execute("SELECT COUNT(*) AS runs FROM lastword_run") == [{"runs": 1}]
+
+
 def test_slots_that_were_missed_are_noted_and_nothing_is_started_for_them(ledger: Ledger) -> None:
     service = schedule_in(ledger)
     [due] = service.due()

@@ -155,14 +155,19 @@ class ScheduleService:
             if not self._advance(schedule, next_at):
                 return None
             for moment in missed:
-                self._note(schedule["id"], moment, SlotResult.MISSED, None)
+                if self._note(schedule["id"], moment, SlotResult.MISSED, None):
+                    count(self.ledger, Counted.SLOTS, SlotResult.MISSED)
             if slot_at is None or run is None:
                 return Kept(None, None)
+            # First the slot: one that was noted before, whatever `next_at` says, has had its run.
+            if not self._note(schedule["id"], slot_at, SlotResult.STARTED, run.run_id):
+                return Kept(None, None)
             [accepted] = self._runs.accept([run])
-            is_new = accepted.result is Acceptance.ACCEPTED
-            result = SlotResult.STARTED if is_new else SlotResult.BUSY
-            self._note(schedule["id"], slot_at, result, accepted.run_id)
-        return Kept(result, accepted.run_id)
+            if accepted.result is Acceptance.ACCEPTED:
+                count(self.ledger, Counted.SLOTS, SlotResult.STARTED)
+                return Kept(SlotResult.STARTED, accepted.run_id)
+            self._found_busy(schedule["id"], slot_at, accepted.run_id)
+        return Kept(SlotResult.BUSY, accepted.run_id)
 
     def _advance(self, schedule: Row, next_at: int) -> bool:
         param = self.ledger.dialect.param
@@ -210,9 +215,20 @@ class ScheduleService:
             )
         return bool(rows)
 
+    def _found_busy(self, schedule_id: str, moment: int, run_id: RunId) -> None:
+        param = self.ledger.dialect.param
+        self.ledger.execute(
+            f"UPDATE lastword_slot SET result = '{SlotResult.BUSY}', run_id = {param} "
+            f"WHERE schedule_id = {param} AND slot_at = {param}",
+            run_id,
+            schedule_id,
+            moment,
+        )
+        count(self.ledger, Counted.SLOTS, SlotResult.BUSY)
+
     def _note(
         self, schedule_id: str, moment: int, result: SlotResult, run_id: RunId | None
-    ) -> None:
+    ) -> bool:
         param = self.ledger.dialect.param
         rows = self.ledger.execute(
             "INSERT INTO lastword_slot (schedule_id, slot_at, result, run_id, noted_at) "
@@ -223,5 +239,4 @@ class ScheduleService:
             result,
             run_id,
         )
-        if rows:
-            count(self.ledger, Counted.SLOTS, result)
+        return bool(rows)
