@@ -26,7 +26,8 @@ check: $(READY) ## Format, lint, types, layering
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: $(READY) ## All tests, on real Redis, SQLite and PostgreSQL
+test: $(READY) ## All tests, on real Redis, RabbitMQ, SQLite and PostgreSQL
+	@tests/install_servers.sh
 	$(BIN)/pytest
 
 bench: $(READY) ## Time to truth over 50 kills, jobs/s as ratios, sweeps (QUICK=1: short, OUT=file: JSON)

@@ -77,6 +77,8 @@ def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> 
         "LASTWORD_MESSAGE_GRACE": str(GRACE_S),
         "LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "10",
         "LASTWORD_STOP_WAIT": "15",
+        # Any that is free: several schedulers run here, beside those of other tests.
+        "LASTWORD_METRICS_ADDR": "127.0.0.1:0",
         # Dramatiq's threads look up this often, in milliseconds; a stop takes two such looks.
         "dramatiq_worker_timeout": "100",
         "FLEET_JOURNAL": str(tmp_path / "journal"),
@@ -89,7 +91,7 @@ def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> 
         yield Fleet(supervisor, application, Scene(ledger), tmp_path, redis_url)
     application.ledger.close()
     tracker_of(broker).ledger.close()
-    broker.client.close()  # type: ignore[attr-defined]
+    broker.close()
 
 
 def declare(broker: Broker) -> None:

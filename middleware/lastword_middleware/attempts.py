@@ -107,7 +107,7 @@ class TrackAttempts(Middleware):
             else:
                 self._open(broker, message, self._claims.claim(message))
         finally:
-            self.tracker.work.end_claim(message.message_id)
+            self.tracker.work.end_claim(message)
 
     def _put_beginning(self, attempt: OpenAttempt, message: MessageProxy) -> None:
         run, writer = attempt.run, self.tracker.writer

@@ -56,19 +56,19 @@ class Work:
 
     here: Here = field(default_factory=Here)
     _attempts: dict[int, OpenAttempt] = field(default_factory=dict)
-    _claiming: set[str] = field(default_factory=set)
+    _claiming: set[tuple[str, int]] = field(default_factory=set)
     #: By identity; the messages are kept, so that no other can take an identity over.
     _deferred: dict[int, MessageProxy] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reserve(self, message: MessageProxy, worker_id: WorkerId | None) -> bool:
-        """Let one thread at a time claim a run; False if another claims it or works on it.
+        """Let one thread claim a dispatch of a run; False if another claims it or works on it.
 
         The ledger cannot tell two threads of one worker apart: a claim it sees twice may be one
         whose answer was lost. An attempt from before this worker was given up does not count, nor
         one of an older dispatch: that is fenced.
         """
-        run_id, dispatch = message.message_id, dispatch_of(message.options)
+        run_id, dispatch = _key(message)
         with self._lock:
             working = any(
                 attempt.run.run_id == run_id
@@ -76,15 +76,15 @@ class Work:
                 and attempt.dispatch == dispatch
                 for attempt in self._attempts.values()
             )
-            if working or run_id in self._claiming:
+            if working or (run_id, dispatch) in self._claiming:
                 return False
-            self._claiming.add(run_id)
+            self._claiming.add((run_id, dispatch))
             return True
 
-    def end_claim(self, run_id: str) -> None:
+    def end_claim(self, message: MessageProxy) -> None:
         """The claim that was reserved has become an attempt, or nothing."""
         with self._lock:
-            self._claiming.discard(run_id)
+            self._claiming.discard(_key(message))
 
     def defer(self, message: MessageProxy) -> None:
         """The end of this message's attempt was given to the writer, which acknowledges it."""
@@ -123,3 +123,8 @@ class Work:
         """Every attempt that this process works on."""
         with self._lock:
             return list(self._attempts.values())
+
+
+def _key(message: MessageProxy) -> tuple[str, int]:
+    # An unmarked message becomes the first dispatch of its run while it is claimed.
+    return message.message_id, dispatch_of(message.options) or 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,6 +23,9 @@ from lastword.urls import redacted as redacted
 OPERATIONS_GROUP = "lastword.operations"
 
 ENVIRONMENT_PREFIX = "LASTWORD_"
+
+#: Seconds that a message may take beyond its time limit until it is acknowledged.
+CONSUMER_MARGIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Config:
         retention: how long runs that have ended, and what belongs to them, are kept.
         worker_shutdown_timeout: how long a stopping worker waits for running attempts.
         stop_wait: how long whatever stops a worker waits before it kills it.
+        rabbitmq_consumer_timeout: after how long RabbitMQ takes an unacknowledged message back.
         max_payload_bytes: the largest message that is accepted.
         policies: the lifecycle policy of every known operation.
     """
@@ -77,6 +81,7 @@ class Config:
     retention: float = 90 * 24 * 3600.0
     worker_shutdown_timeout: float = 120.0
     stop_wait: float = 150.0
+    rabbitmq_consumer_timeout: float = 1800.0
     max_payload_bytes: int = 256 * 1024
     policies: Mapping[str, Policy] = field(default_factory=dict)
 
@@ -241,4 +246,18 @@ def _cross_faults(config: Config) -> list[str]:
             f"stop_wait ({config.stop_wait:g}) is not above worker_shutdown_timeout "
             f"({config.worker_shutdown_timeout:g}); workers would be killed while they drain"
         )
+    if config.broker_url.startswith("amqp"):
+        faults.extend(_consumer_timeout_faults(config))
     return faults
+
+
+def _consumer_timeout_faults(config: Config) -> Iterator[str]:
+    # A broker must never deliver again what is still allowed to run.
+    for policy in config.policies.values():
+        if policy.time_limit + CONSUMER_MARGIN_S >= config.rabbitmq_consumer_timeout:
+            yield (
+                f'operations."{policy.operation}": time_limit ({policy.time_limit:g}) + '
+                f"{CONSUMER_MARGIN_S:g} s is not below rabbitmq_consumer_timeout "
+                f"({config.rabbitmq_consumer_timeout:g}); RabbitMQ would deliver its message again "
+                f"while it is worked on: raise consumer_timeout there and here, or lower the limit"
+            )

@@ -66,5 +66,6 @@ READERS: dict[str, Callable[[object], object]] = {
     "retention": _seconds,
     "worker_shutdown_timeout": _seconds,
     "stop_wait": _seconds,
+    "rabbitmq_consumer_timeout": _seconds,
     "max_payload_bytes": _bytes,
 }

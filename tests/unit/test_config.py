@@ -257,3 +257,21 @@ def test_any_environment_gives_a_configuration_or_a_config_error(values: dict[st
 @given(texts)
 def test_any_text_can_be_redacted(text: str) -> None:
     assert isinstance(redacted(text), str)
+
+
+def test_rabbitmq_may_not_deliver_again_what_is_still_allowed_to_run(tmp_path: Path) -> None:
+    file = tmp_path / "lastword.toml"
+    file.write_text(
+        '[lastword]\nbroker_url = "amqp://127.0.0.1"\nrabbitmq_consumer_timeout = 900\n'
+        '[operations."long.one"]\nlabel = "Long"\ntime_limit = 840\n'
+        "queued_stale_after = 60\nrunning_stale_after = 900\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        load_config({}, file=file)
+    [fault] = refused.value.faults
+    assert 'operations."long.one": time_limit (840) + 60 s' in fault
+    assert "rabbitmq_consumer_timeout (900)" in fault
+    assert "raise consumer_timeout" in fault
+    assert load_config({"LASTWORD_RABBITMQ_CONSUMER_TIMEOUT": "901"}, file=file)
+    # Redis gives nothing back by the clock alone.
+    assert load_config({"LASTWORD_BROKER_URL": "redis://127.0.0.1"}, file=file)
