@@ -18,7 +18,8 @@ KEYS = [
     *("data_dir", "database_url", "broker_url", "broker_namespace", "web_addr", "metrics_addr"),
     *("secret_key", "graph_url", "graph_token_url", "graph_client_id", "graph_client_secret"),
     *("log_format", "heartbeat_interval", "lease_ttl", "sweep_interval", "message_grace"),
-    *("worker_shutdown_timeout", "stop_wait", "max_payload_bytes"),
+    *("worker_shutdown_timeout", "stop_wait", "max_payload_bytes", "sweep_deadline"),
+    *("slot_grace", "retention", "rabbitmq_consumer_timeout"),
 ]
 
 

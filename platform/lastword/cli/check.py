@@ -7,8 +7,10 @@ import redis
 
 from lastword.cli.opening import open_current
 from lastword.config import load_config, redacted
+from lastword.domains import required_reconcilers
 from lastword.embedded import resolve_broker_url
 from lastword.errors import BrokerUnavailable
+from lastword.storage.clock import require_same_clock
 from lastword.storage.opening import open_ledger
 from lastword.storage.schema import migrate as migrate_ledger
 
@@ -31,7 +33,9 @@ def check() -> None:
     """Check configuration, ledger and broker; exit 1 at the first that is wrong."""
     config, ledger = open_current()
     click.echo(f"configuration: {len(config.policies)} operations, each with a policy that holds")
-    click.echo(f"ledger: {ledger.address} is reachable and current")
+    required_reconcilers(config)
+    require_same_clock(ledger)
+    click.echo(f"ledger: {ledger.address} is reachable and current, and its clock is this host's")
     url = resolve_broker_url(config)
     address = redacted(url)
     if not url.startswith("amqp"):
