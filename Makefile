@@ -28,7 +28,7 @@ check: $(READY) ## Format, lint, types, layering
 
 test: $(READY) ## All tests, on real Redis, RabbitMQ, SQLite and PostgreSQL
 	@tests/install_servers.sh
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 bench: $(READY) ## Time to truth over 50 kills, jobs/s as ratios, sweeps (QUICK=1: short, OUT=file: JSON)
 	@$(BIN)/python -m benchmarks

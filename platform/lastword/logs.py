@@ -70,10 +70,15 @@ def configure_logging(log_format: str, *, level: int = logging.INFO) -> None:
 def _emit(logger: logging.Logger, level: int, name: str, fields: Mapping[str, object]) -> None:
     if not logger.isEnabledFor(level):
         return
-    shown = {key: value for key, value in fields.items() if value is not None}
+    shown = {key: _sayable(value) for key, value in fields.items() if value is not None}
     # One line, also where an error's text has several.
     text = " ".join(" ".join([name, *(f"{key}={value}" for key, value in shown.items())]).split())
     logger.log(level, "%s", text, extra={FIELDS: {"event": name, **shown}})
+
+
+def _sayable(value: object) -> object:
+    # Half a surrogate pair, as a stranger's message may have it, has no bytes to be written as.
+    return value.encode(errors="backslashreplace").decode() if type(value) is str else value
 
 
 def _fields_of_record(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

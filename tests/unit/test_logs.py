@@ -156,3 +156,8 @@ def test_the_ledger_says_every_transition_with_run_operation_attempt_worker_and_
     assert {line["operation"] for line in said} == {"report.build"}
     assert (said[1]["attempt"], said[1]["worker"]) == (1, worker)
     assert (said[3]["reason"], said[3]["source"]) == (Reason.CANCELLED_BY_OPERATOR, "operator")
+
+
+def test_a_text_that_no_stream_takes_is_told_in_escapes(caplog: pytest.LogCaptureFixture) -> None:
+    log_notice(logging.ERROR, "message_refused", run="\ud800", why="half a pair")
+    assert caplog.messages == ["message_refused run=\\ud800 why=half a pair"]
