@@ -50,6 +50,12 @@ def _give_pages_back(ledger: Ledger) -> None:
 
 
 _STATEMENTS = {
+    # First: a slot that outlived its run would seem to have lost it.
+    "slot": (
+        "DELETE FROM lastword_slot WHERE (schedule_id, slot_at) IN (SELECT schedule_id, slot_at "
+        f"FROM lastword_slot WHERE noted_at <= {{now}} - {{param}} LIMIT {BATCH}) "
+        "RETURNING slot_at"
+    ),
     "run": (
         "DELETE FROM lastword_run WHERE id IN (SELECT id FROM lastword_run AS old "
         "WHERE completed_at IS NOT NULL AND completed_at <= {now} - {param} "
@@ -63,10 +69,5 @@ _STATEMENTS = {
         "AND NOT EXISTS (SELECT 1 FROM lastword_run WHERE completed_at IS NULL "
         "AND (worker_id = old.id OR holder = old.id)) "
         f"LIMIT {BATCH}) RETURNING id"
-    ),
-    "slot": (
-        "DELETE FROM lastword_slot WHERE (schedule_id, slot_at) IN (SELECT schedule_id, slot_at "
-        f"FROM lastword_slot WHERE noted_at <= {{now}} - {{param}} LIMIT {BATCH}) "
-        "RETURNING slot_at"
     ),
 }

@@ -12,6 +12,9 @@ from lastword.service.runs import RunService
 from lastword.service.values import Acceptance, NewRun
 from lastword.storage.ledger import Ledger, Row, as_json
 
+#: Milliseconds for which a slot is looked after once it was noted.
+ORPHANED_WITHIN_MS = 24 * 3600 * 1000
+
 #: Schedules looked at with one query.
 MOST_DUE = 200
 
@@ -194,11 +197,15 @@ class ScheduleService:
         return bool(rows)
 
     def orphan_slots(self) -> int:
-        """Note the slots whose run is not in the ledger, though both were written together."""
+        """Note the slots of late whose run is not in the ledger, though both were written together.
+
+        Not all slots: a sweep must not grow with history.
+        """
         with self.ledger.transaction():
             rows = self.ledger.execute(
                 f"UPDATE lastword_slot SET result = '{SlotResult.ORPHANED}' "
-                f"WHERE result = '{SlotResult.STARTED}' AND NOT EXISTS "
+                f"WHERE noted_at > {self.ledger.dialect.now_ms} - {ORPHANED_WITHIN_MS} "
+                f"AND result = '{SlotResult.STARTED}' AND NOT EXISTS "
                 "(SELECT 1 FROM lastword_run WHERE lastword_run.id = lastword_slot.run_id) "
                 "RETURNING slot_at"
             )
