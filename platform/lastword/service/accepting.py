@@ -128,8 +128,8 @@ class Accepting:
             rows = self.ledger.execute(
                 "UPDATE lastword_run SET message_queue = item_message_queue, "
                 f"message_ref = item_message_ref, sent_at = {self.ledger.dialect.now_ms} "
-                f"FROM {source} AS item WHERE id = item_run_id AND completed_at IS NULL "
-                f"AND {moves.SAME_DISPATCH} RETURNING id",
+                f"FROM {source} AS item WHERE id = item_run_id "
+                f"AND {moves.looked_up_by_id([moves.SAME_DISPATCH])} RETURNING id",
                 as_batch(
                     [
                         {

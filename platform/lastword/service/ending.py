@@ -163,13 +163,13 @@ class Ending:
         if not items:
             return {}
         ledger = self.ledger
+        guards = (f"status = '{Status.RUNNING}'", SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED)
         rows = ledger.execute(
             "UPDATE lastword_run SET returned_at = {now}, returned_outcome = item_outcome, "
             f"stale_at = {WAITS_UNTIL}, changed_at = {{now}}, "
             "summary_counts = item_summary_counts, failures = item_failures, "
             f"context = item_context FROM {ledger.dialect.batch(_END_COLUMNS)} AS item "
-            f"WHERE id = item_run_id AND completed_at IS NULL AND status = '{Status.RUNNING}' "
-            f"AND {SAME_ATTEMPT} AND {SAME_WORKER} AND {HAS_NOT_RETURNED} "
+            f"WHERE id = item_run_id AND {moves.looked_up_by_id(guards)} "
             f"RETURNING {moves.RETURNED}, children, children_open, children_succeeded, "
             "summary_counts, failures".replace("{now}", ledger.dialect.now_ms),
             as_batch(items),

@@ -198,13 +198,22 @@ def _statement(ledger: Ledger, move: Move) -> str:
         )
     assignments = ", ".join(f"{column} = {value}" for column, value in writes.items())
     origins = ", ".join(f"'{status}'" for status in sorted(arrow.origins))
-    # completed_at IS NULL is what lets both databases use the index of active rows.
-    guards = ["id = item_run_id", "completed_at IS NULL", f"status IN ({origins})", *move.guards]
+    guards = [f"status IN ({origins})", *move.guards]
     return (
         f"UPDATE lastword_run SET {assignments} "
         f"FROM {ledger.dialect.batch(move.columns)} AS item "
-        f"WHERE {' AND '.join(guards)} RETURNING {RETURNED}"
+        f"WHERE id = item_run_id AND {looked_up_by_id(guards)} RETURNING {RETURNED}"
     ).replace("{now}", now)
+
+
+def looked_up_by_id(guards: Sequence[str]) -> str:
+    """A condition that a run which an item names is active and fulfils `guards`.
+
+    Put so that planners make nothing of it. PostgreSQL would begin with the active runs, of which
+    it expects one, and compare each of ten thousand with each item: a second for a batch of 500
+    instead of 20 ms.
+    """
+    return f"CASE WHEN completed_at IS NULL AND {' AND '.join(guards)} THEN TRUE ELSE FALSE END"
 
 
 def _event(row: Row, arrow: Arrow, *, by: Source, told: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,6 +149,7 @@ class Reconciling:
         if not sightings:
             return []
         now = self.ledger.dialect.now_ms
+        guards = [f"status = '{Status.QUEUED}'", SAME_ATTEMPT, SAME_DISPATCH]
         source = self.ledger.dialect.batch(
             {"run_id": "text", "attempt": "integer", "dispatch": "integer", "evidence": "text"}
         )
@@ -158,9 +159,8 @@ class Reconciling:
                 "UPDATE lastword_run SET evidence = item_evidence, stale_at = CASE "
                 f"WHEN wait_until < {now} + queued_stale_ms THEN wait_until "
                 f"ELSE {now} + queued_stale_ms END "
-                f"FROM {source} AS item WHERE id = item_run_id AND completed_at IS NULL "
-                f"AND status = '{Status.QUEUED}' AND {SAME_ATTEMPT} AND {SAME_DISPATCH} "
-                "RETURNING id",
+                f"FROM {source} AS item WHERE id = item_run_id "
+                f"AND {moves.looked_up_by_id(guards)} RETURNING id",
                 as_batch(
                     [
                         {

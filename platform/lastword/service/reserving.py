@@ -45,6 +45,8 @@ SUSPECTED = "CASE WHEN probation = 0 THEN 1 ELSE probation END"
 #: Guard: nobody has asked for the run to stop.
 NOT_ASKED_TO_STOP = "cancel_requested_at IS NULL"
 
+_IS_QUEUED = f"status = '{Status.QUEUED}'"
+
 #: Options of a message that say how it is done and what follows; the others belong to its journey.
 _MEANT = (
     "time_limit",
@@ -101,13 +103,13 @@ class Reserving:
             {"run_id": item.run_id, "dispatch": item.dispatch, "worker_id": worker_id}
             for item in deliveries
         ]
+        guards = [_IS_QUEUED, SAME_DISPATCH, "holder = item_worker_id"]
         with self.ledger.transaction():
             self.ledger.lock("lastword_run", [item.run_id for item in deliveries])
             rows = self.ledger.execute(
                 "UPDATE lastword_run SET holder = NULL, held_at = NULL "
                 f"FROM {self.ledger.dialect.batch(_COLUMNS)} AS item WHERE id = item_run_id "
-                f"AND completed_at IS NULL AND status = '{Status.QUEUED}' AND {SAME_DISPATCH} "
-                "AND holder = item_worker_id RETURNING id",
+                f"AND {moves.looked_up_by_id(guards)} RETURNING id",
                 as_batch(items),
             )
         return [RunId(row["id"]) for row in rows]
@@ -138,12 +140,12 @@ class Reserving:
 
     def _reserving(self) -> str:
         now = self.ledger.dialect.now_ms
-        guards = (SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP)
+        guards = (_IS_QUEUED, SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP)
         return (
             "UPDATE lastword_run SET holder = item_worker_id, held_at = {now}, "
             f"probation = CASE WHEN holder <> item_worker_id THEN {SUSPECTED} ELSE probation END "
             f"FROM {self.ledger.dialect.batch(_COLUMNS)} AS item WHERE id = item_run_id "
-            f"AND completed_at IS NULL AND status = '{Status.QUEUED}' AND {' AND '.join(guards)} "
+            f"AND {moves.looked_up_by_id(guards)} "
             f"RETURNING {moves.RETURNED}, holder, probation"
         ).replace("{now}", now)
 
