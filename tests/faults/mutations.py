@@ -85,12 +85,16 @@ def _always_true(guard: str) -> str:
     return '"TRUE"' if is_python else "TRUE"
 
 
-_MOVE = '["id = item_run_id", "completed_at IS NULL", f"status IN ({origins})", *move.guards]'
+_MOVE = 'guards = [f"status IN ({origins})", *move.guards]'
+_ACTIVE = "CASE WHEN completed_at IS NULL AND"
 
 OF_THE_MOVE = (
     Mutation(
         "the move: completed_at IS NULL, and status in the arrow's origins",
-        (Edit("moves.py", _MOVE, '["id = item_run_id", *move.guards]'),),
+        (
+            Edit("moves.py", _MOVE, "guards = [*move.guards]"),
+            Edit("moves.py", _ACTIVE, "CASE WHEN TRUE AND"),
+        ),
         (ENDING, "test_a_late_success_does_not_overwrite_a_closed_run"),
         REFUSED_BY_THE_DATABASE,
     ),
@@ -107,18 +111,18 @@ OF_THE_MOVE = (
     ),
     Mutation(
         "where a message is: completed_at IS NULL",
-        (
-            weakened(
-                "accepting.py",
-                'AS item WHERE id = item_run_id AND completed_at IS NULL "',
-                "completed_at IS NULL",
-            ),
-        ),
+        (Edit("moves.py", _ACTIVE, "CASE WHEN TRUE AND"),),
         (GUARDS, "test_a_completed_run_forgets_where_late_messages_went"),
     ),
     Mutation(
         "where a message is: SAME_DISPATCH",
-        (Edit("accepting.py", "{moves.SAME_DISPATCH} RETURNING", "TRUE RETURNING"),),
+        (
+            Edit(
+                "accepting.py",
+                "looked_up_by_id([moves.SAME_DISPATCH])",
+                "looked_up_by_id(['TRUE'])",
+            ),
+        ),
         (STARTING, "test_only_the_current_dispatch_says_where_its_message_is"),
     ),
 )
@@ -127,7 +131,7 @@ _FINISH = "guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NO_CHILDREN),"
 _CANCEL = 'guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED, "cancel_requested_at IS NOT NULL"),'
 _FAIL = "guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED),"
 _RETRY = "guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED, NOT_ASKED_TO_STOP),"
-_HAND_OVER = "AND {SAME_ATTEMPT} AND {SAME_WORKER} AND {HAS_NOT_RETURNED} "
+_HAND_OVER = "{Status.RUNNING}'\", SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED)"
 _OWN = {"SAME_ATTEMPT": ENDS_NOTHING, "SAME_WORKER": OTHER_WORKER}
 
 OF_ENDS = (
@@ -173,9 +177,9 @@ OF_ENDS = (
         "ending.py",
         _HAND_OVER,
         {
-            "{SAME_ATTEMPT}": ENDS_NOTHING,
-            "{SAME_WORKER}": OTHER_WORKER,
-            "{HAS_NOT_RETURNED}": (EVIDENCE, "test_a_return_is_recorded_once"),
+            "SAME_ATTEMPT": ENDS_NOTHING,
+            "SAME_WORKER": OTHER_WORKER,
+            "HAS_NOT_RETURNED": (EVIDENCE, "test_a_return_is_recorded_once"),
         },
     ),
     *among(
@@ -201,9 +205,9 @@ OF_ENDS = (
 )
 
 _CLAIM = "guards=(SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP),"
-_RESERVE = "guards = (SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP)"
+_RESERVE = "guards = (_IS_QUEUED, SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP)"
 _BEGIN = "guards=(SAME_DISPATCH, HELD_BY_WORKER, NEXT_ATTEMPT),"
-_RELEASE = 'AND {SAME_DISPATCH} "\n                "AND holder = item_worker_id RETURNING id'
+_RELEASE = 'guards = [_IS_QUEUED, SAME_DISPATCH, "holder = item_worker_id"]'
 
 OF_STARTS = (
     *among(
@@ -254,6 +258,6 @@ OF_STARTS = (
         "release",
         "reserving.py",
         _RELEASE,
-        {"{SAME_DISPATCH}": GIVES_BACK, "holder = item_worker_id": GIVES_BACK},
+        {"SAME_DISPATCH": GIVES_BACK, '"holder = item_worker_id"': GIVES_BACK},
     ),
 )

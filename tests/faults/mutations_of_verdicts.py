@@ -19,7 +19,7 @@ from tests.faults.mutations import (
 )
 
 _SEEN_STATE = "_SEEN_STATE = (SAME_ATTEMPT, SAME_DISPATCH, SAME_MESSAGE)"
-_PUT_OFF = "AND {SAME_ATTEMPT} AND {SAME_DISPATCH} "
+_PUT_OFF = "{Status.QUEUED}'\", SAME_ATTEMPT, SAME_DISPATCH]"
 _TOLD = (EVIDENCE, "test_a_run_is_left_to_its_holder_until_that_tells_of_its_work_without_it")
 _OF_ANOTHER_ATTEMPT = (EVIDENCE, "test_a_record_concludes_just_the_attempt_it_was_read_with")
 _CAME_BACK = (RECONCILING, "test_a_run_whose_worker_came_back_is_left_alone")
@@ -60,7 +60,7 @@ OF_VERDICTS = (
         "a sighting",
         "reconciling.py",
         _PUT_OFF,
-        {"{SAME_ATTEMPT}": ANYTHING_ELSE, "{SAME_DISPATCH}": ANYTHING_ELSE},
+        {"SAME_ATTEMPT": ANYTHING_ELSE, "SAME_DISPATCH": ANYTHING_ELSE},
     ),
     Mutation(
         "a verdict on a queued run: NOT_IN_HAND",
