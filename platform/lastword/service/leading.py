@@ -32,7 +32,9 @@ class LeaderService:
     def lead(self, name: str, contender: Contender, *, lease_ttl_s: float) -> bool:
         """Take the lease if it is free, or renew one's own; whether it is held now."""
         now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
-        with self.ledger.transaction():
+        # One statement and no transaction: a process that is stopped between the two would keep
+        # the lock of a lease that has long run out.
+        with self.ledger.session():
             rows = self.ledger.execute(
                 "INSERT INTO lastword_leader (name, holder, host, pid, since, lease_until) "
                 f"VALUES ({param}, {param}, {param}, {param}, {now}, {now} + {param}) "
