@@ -77,6 +77,8 @@ def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> 
         "LASTWORD_MESSAGE_GRACE": str(GRACE_S),
         "LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "10",
         "LASTWORD_STOP_WAIT": "15",
+        # Nobody here waits for a minute of work to end.
+        "LASTWORD_ALLOW_UNSAFE_TIMING": "true",
         # Any that is free: several schedulers run here, beside those of other tests.
         "LASTWORD_METRICS_ADDR": "127.0.0.1:0",
         # Dramatiq's threads look up this often, in milliseconds; a stop takes two such looks.

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from lastword.identity import RunId, WorkerId, new_run_id, new_worker_id
-from lastword.policy import Policy, policy_from_table
+from lastword.policy import Policy
+from lastword.policy_tables import policy_from_table
 from lastword.reading.runs import run_status
 from lastword.reasons import Reason
 from lastword.service import RunService, WorkerService
@@ -38,7 +39,9 @@ POLICIES = {
     "report.build": policy(),
     "report.once": policy("report.once", max_retries=0, on_worker_lost="fail"),
     "report.indirect": policy("report.indirect", max_retries=0, direct_bridge=False),
-    "report.short": policy("report.short", time_limit=0.5, max_retries=0),
+    "report.short": policy(
+        "report.short", time_limit=0.5, expected_max_runtime=0.01, max_retries=0
+    ),
 }
 
 

@@ -6,7 +6,8 @@ import logging
 import secrets
 import shutil
 import sys
-import time
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -81,14 +82,12 @@ def up(workers: int, threads: int) -> None:
     _require_operations()
     config = load_config()
     configure_logging(config.log_format, level=logging.WARNING)
-    with interruptible(), sole_owner(config.data_dir):
-        try:
-            _stay_up(config, workers=workers, threads=threads)
-        except KeyboardInterrupt:
-            click.echo("stopped")
+    with interruptible() as asked, sole_owner(config.data_dir), suppress(KeyboardInterrupt):
+        _stay_up(config, asked, workers=workers, threads=threads)
+    click.echo("stopped")
 
 
-def _stay_up(config: Config, *, workers: int, threads: int) -> None:
+def _stay_up(config: Config, asked: threading.Event, *, workers: int, threads: int) -> None:
     from lastword_jobs.demo.system import running_system
     from lastword_jobs.graph_server.seeding import Size
 
@@ -105,7 +104,8 @@ def _stay_up(config: Config, *, workers: int, threads: int) -> None:
         click.echo(f"  {command} start policy.sync --tenant {DEMO_TENANT}")
         click.echo(f"  {command} runs list")
         while system.redis is None or system.redis.is_running:
-            time.sleep(LOOK_EVERY_S)
+            if asked.wait(LOOK_EVERY_S):
+                return
         raise BrokerUnavailable(
             "the embedded redis-server has ended",
             address=system.config.broker_url,

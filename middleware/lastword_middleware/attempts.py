@@ -20,6 +20,7 @@ from lastword_middleware.covered import operation_of, time_limit_s
 from lastword_middleware.ends import Ends
 from lastword_middleware.errors import ClaimFailed, DeliveryRefused
 from lastword_middleware.options import dispatch_of
+from lastword_middleware.ordering import Place
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.working import OpenAttempt
 from lastword_middleware.writing import Began
@@ -31,6 +32,8 @@ class TrackAttempts(Middleware):
     Args:
         tracker: the state shared with `TrackMessages`.
     """
+
+    stands = Place.BEFORE_RETRIES
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker

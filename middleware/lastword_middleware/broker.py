@@ -12,7 +12,6 @@ from dramatiq.middleware import (
     AsyncIO,
     Callbacks,
     CurrentMessage,
-    GroupCallbacks,
     Middleware,
     Pipelines,
     Retries,
@@ -27,8 +26,10 @@ from lastword.embedded import resolve_broker_url
 from lastword.errors import BrokerUnavailable, ConfigError, LastwordError
 from lastword_middleware.attempts import TrackAttempts
 from lastword_middleware.consuming import track_consumers
+from lastword_middleware.draining import Drain
 from lastword_middleware.interrupting import InterruptAttempts
 from lastword_middleware.messages import TrackMessages
+from lastword_middleware.ordering import arranged
 from lastword_middleware.tracker import Tracker
 
 #: Seconds to connect to Redis, and to wait for its answer.
@@ -46,10 +47,6 @@ MAINTENANCE_CHANCE = 0
 #: the ledger must know of a death before the broker acts on it, and C code that holds the GIL for a
 #: while is no death.
 BROKER_HEARTBEAT_TIMEOUT_MS = 60_000
-
-
-#: Middleware that sends messages once an actor has returned.
-_SEND_FOLLOW_UPS = (Callbacks, GroupCallbacks, Pipelines)
 
 
 def redis_client(url: str) -> redis.Redis:
@@ -175,7 +172,7 @@ def arrange(broker: Broker, tracker: Tracker) -> None:
     after-hook runs once Retries has decided, and before follow-ups are sent.
     `ShutdownNotifications`, `TimeLimit` and `InterruptAttempts` last: they are armed last and
     disarmed first, so that no interrupt hits the ledger's work or ends a worker thread with its
-    message acknowledged.
+    message acknowledged. Behind them only `Drain`, which waits for what they interrupt.
 
     Raises:
         LastwordError: Lastword is installed already, or the broker has no `Retries`.
@@ -193,26 +190,9 @@ def arrange(broker: Broker, tracker: Tracker) -> None:
     broker.add_middleware(TrackMessages(tracker))
     broker.add_middleware(TrackAttempts(tracker))
     broker.add_middleware(InterruptAttempts(tracker))
-    broker.middleware[:] = _arranged(broker.middleware)
+    broker.add_middleware(Drain(tracker.config))
+    broker.middleware[:] = arranged(broker.middleware)
     track_consumers(broker, tracker)
-
-
-def _arranged(middleware: Sequence[Middleware]) -> list[Middleware]:
-    first = [item for item in middleware if isinstance(item, TrackMessages)]
-    attempts = [item for item in middleware if isinstance(item, TrackAttempts)]
-    interrupting = [
-        item
-        for kind in (ShutdownNotifications, TimeLimit, InterruptAttempts)
-        for item in middleware
-        if isinstance(item, kind)
-    ]
-    rest = [item for item in middleware if item not in [*first, *attempts, *interrupting]]
-    retries = next(place for place, item in enumerate(rest) if isinstance(item, Retries))
-    # What stands before Retries sees what it decided, so an application's own keep their side;
-    # follow-ups must not be sent before the truth of the run they follow.
-    followers = [item for item in rest[retries:] if isinstance(item, _SEND_FOLLOW_UPS)]
-    behind = [item for item in rest[retries:] if item not in followers]
-    return [*first, *rest[:retries], *followers, *attempts, *behind, *interrupting]
 
 
 def _rabbitmq_broker(url: str, middleware: Sequence[Middleware]) -> Broker:

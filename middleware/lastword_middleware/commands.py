@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import importlib
 import importlib.util
 import json
 import logging
 import os
 import sys
-from importlib.metadata import entry_points
+from dataclasses import replace
 from typing import Any
 
 import click
-import dramatiq
-from dramatiq.broker import Broker
 from dramatiq.cli import main as dramatiq_main
 from dramatiq.cli import make_argument_parser
 
 from lastword.cli.opening import open_current
 from lastword.cli.output import json_option, print_json
 from lastword.config import Config
-from lastword.errors import InvalidInputs, LastwordError
+from lastword.errors import InvalidInputs
 from lastword.schedules import add_schedule
 from lastword.starting import start
+from lastword.timing import chain_of, require_safe, violations
+from lastword_middleware.applications import default_module, load
 from lastword_middleware.broker import plain_broker, require_broker
-
-#: The entry point group whose member names the module that is served when none is given.
-APPLICATION_GROUP = "lastword.application"
 
 
 @click.command(
@@ -46,6 +42,7 @@ def worker(arguments: tuple[str, ...]) -> None:
     ledger.close()
     settings = _dramatiq_arguments(config, arguments)
     _require_modules(settings)
+    _require_fitting(config, settings)
     require_broker(plain_broker(config), config)
     # What Dramatiq executes anew when it is told to reload (SIGHUP), however this was started.
     sys.argv[:] = [sys.executable, "-m", "lastword.cli", "worker", *arguments]
@@ -70,7 +67,7 @@ def start_run(
     """Start a run of OPERATION. A value is read as JSON where it is JSON, else as text."""
     open_current()
     inputs = dict(_pair(pair) for pair in pairs)
-    _load(module or _default_module())
+    load(module or default_module())
     # The answer says it; a line of log beside it would only repeat it.
     logging.getLogger("lastword").setLevel(logging.WARNING)
     started = start(operation, inputs=inputs, tenant=tenant, initiator=initiator)
@@ -102,7 +99,7 @@ def add_schedule_command(
     """Start OPERATION at every slot of a cron expression, as the schedule NAME."""
     open_current()
     inputs = dict(_pair(pair) for pair in pairs)
-    _load(module or _default_module())
+    load(module or default_module())
     add_schedule(
         operation,
         name=name,
@@ -121,7 +118,13 @@ def _dramatiq_arguments(config: Config, arguments: tuple[str, ...]) -> argparse.
     for action in parser._actions:
         if action.dest == "broker":
             action.nargs = "?"
-            action.default = _default_module()
+            action.default = default_module()
+    parser.add_argument(
+        "--allow-unsafe-timing",
+        action="store_true",
+        default=config.allow_unsafe_timing,
+        help="start although durations do not fit into each other; `lastword check` says which",
+    )
     parser.set_defaults(
         # One process a unit: Dramatiq stops every sibling of a process that is killed.
         processes=1,
@@ -130,6 +133,23 @@ def _dramatiq_arguments(config: Config, arguments: tuple[str, ...]) -> argparse.
     )
     settings: argparse.Namespace = parser.parse_args(arguments)
     return settings
+
+
+def _require_fitting(config: Config, settings: argparse.Namespace) -> None:
+    # Here what no actor has a part in, in one line and before anything is started; the worker's
+    # own process looks at its actors, and reads from the environment what was said here.
+    config = replace(config, worker_shutdown_timeout=settings.worker_shutdown_timeout / 1000)
+    found = violations(replace(chain_of(config), policies=()))
+    require_safe(found, allowed=settings.allow_unsafe_timing)
+    if config.health_file and settings.processes > 1:
+        raise InvalidInputs(
+            f"{settings.processes} processes of one worker cannot share a health file",
+            expected="--processes 1",
+            mend="start one worker for each process, as systemd or Kubernetes would",
+        )
+    os.environ["LASTWORD_WORKER_SHUTDOWN_TIMEOUT"] = str(config.worker_shutdown_timeout)
+    os.environ["LASTWORD_STOP_WAIT"] = str(config.stop_wait)
+    os.environ["LASTWORD_ALLOW_UNSAFE_TIMING"] = str(settings.allow_unsafe_timing).lower()
 
 
 def _require_modules(settings: argparse.Namespace) -> None:
@@ -147,32 +167,6 @@ def _require_modules(settings: argparse.Namespace) -> None:
                 expected="MODULE or MODULE:BROKER on the path",
                 mend="add its folder with --path",
             )
-
-
-def _default_module() -> str:
-    for entry in entry_points(group=APPLICATION_GROUP):
-        return entry.value
-    raise LastwordError("no application module is installed", mend="name the module to serve")
-
-
-def _load(module: str) -> None:
-    name, _, attribute = module.partition(":")
-    try:
-        loaded = importlib.import_module(name)
-    except ImportError as error:
-        raise InvalidInputs(
-            f"module {name!r} cannot be imported: {error}",
-            mend="name a module on the path with --app",
-        ) from error
-    if not attribute:
-        return
-    broker = getattr(loaded, attribute, None)
-    if not isinstance(broker, Broker):
-        raise InvalidInputs(
-            f"module {name!r} has no broker {attribute!r}",
-            expected="MODULE or MODULE:BROKER",
-        )
-    dramatiq.set_broker(broker)
 
 
 def _pair(pair: str) -> tuple[str, Any]:

@@ -113,6 +113,11 @@ class ReservingConsumer(Consumer):
         Raises:
             ConnectionClosed: Redis does not answer, or not as it should.
         """
+        if self._tracker.stopping.is_set():
+            # Others can have it sooner. What is delayed is still sent on when it is due.
+            self.close()
+            time.sleep(self._idle_ms / 1000)
+            return None
         try:
             if not self._inbox:
                 if time.monotonic() >= self._reclaim_at:

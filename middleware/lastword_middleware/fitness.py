@@ -20,9 +20,6 @@ from dramatiq.worker import Worker
 
 from lastword.logs import log_notice
 
-#: Seconds beyond the end of its last attempt that an unfit process gets to exit.
-EXIT_MARGIN_S = 5.0
-
 #: Seconds the event loop may be kept by one coroutine; all async actors stand still meanwhile, and
 #: none of their time limits can be kept.
 LOOP_ANSWERS_WITHIN_S = 30.0
@@ -34,13 +31,15 @@ class Fitness:
 
     Args:
         worker: Dramatiq's worker.
-        stops_within_s: how long it may take to finish what it is working on, in seconds.
+        gone_within_s: when it would have been killed, had it been told from outside to stop, in
+            seconds.
     """
 
     worker: Worker
-    stops_within_s: float
+    gone_within_s: float
     loop_answers_within_s: float = LOOP_ANSWERS_WITHIN_S
     _is_ending: bool = False
+    _is_draining: bool = False
     _loop_asked: float | None = None
 
     def look(self) -> None:
@@ -58,6 +57,23 @@ class Fitness:
         if multiprocessing.parent_process() is not None:
             self._end()
 
+    def drain(self) -> None:
+        """End this process in good order because somebody asked for it. Repeating it does nothing.
+
+        The signal goes to the process that Dramatiq's command line is: one of its workers that
+        ended by itself would look to it like one that crashed.
+        """
+        if self._is_draining or self._is_ending:
+            return
+        self._is_draining = True
+        parent = multiprocessing.parent_process()
+        if parent is None or parent.pid is None:
+            why = "it runs inside an application, which alone can stop it"
+            log_notice(logging.ERROR, "drain_impossible", why=why)
+            return
+        log_notice(logging.INFO, "drain_requested")
+        os.kill(parent.pid, signal.SIGTERM)
+
     def end_if_stuck(self) -> None:
         """End a worker's process whose main thread is done and that does not end by itself.
 
@@ -72,7 +88,7 @@ class Fitness:
     def _end(self) -> None:
         # A process may hang on its way out: in a coroutine that never yields, or in a lock that it
         # shared with a master which is dead. Nobody else is left to end it.
-        last_resort = threading.Timer(self.stops_within_s + EXIT_MARGIN_S, os._exit, args=(1,))
+        last_resort = threading.Timer(self.gone_within_s, os._exit, args=(1,))
         last_resort.daemon = True
         last_resort.start()
         os.kill(os.getpid(), signal.SIGTERM)

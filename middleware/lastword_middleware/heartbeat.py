@@ -82,6 +82,8 @@ class Heartbeat(threading.Thread):
                 self._interrupts().cancel(attempt)
         if asked.to_stop:
             self._cancel(asked.to_stop)
+        if asked.drain and not self._tracker.stopping.is_set():
+            self._fitness.drain()
 
     def _cancel(self, asked: frozenset[RunId]) -> None:
         for held in self._tracker.reservations.of_runs(asked):

@@ -14,6 +14,7 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware, TimeLimit
 from dramatiq.threading import Interrupt, raise_thread_exception
 
+from lastword_middleware.ordering import Place
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.working import OpenAttempt
 
@@ -32,6 +33,8 @@ class InterruptAttempts(Middleware):
     Args:
         tracker: the state shared with the other middleware.
     """
+
+    stands = Place.INTERRUPTING
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker

@@ -11,6 +11,9 @@ from dramatiq.worker import Worker
 from lastword.errors import LedgerUnavailable
 from lastword.logs import log_notice
 from lastword.storage.schema import require_current_schema
+from lastword.timing import require_safe
+from lastword_middleware.chain import violations_of
+from lastword_middleware.command_line import shutdown_timeout_s
 from lastword_middleware.errors import TrackingError
 from lastword_middleware.fitness import Fitness
 from lastword_middleware.heartbeat import Heartbeat
@@ -52,6 +55,12 @@ class WorkerLife:
         """
         config = self._tracker.config
         try:
+            drain_s = shutdown_timeout_s(config)
+            found = violations_of(
+                broker, config, shutdown_timeout_s=drain_s, queues=_consumed(broker, worker)
+            )
+            require_safe(found, allowed=config.allow_unsafe_timing)
+            self._tracker.unsafe_timing = tuple(str(violation.rule) for violation in found)
             require_current_schema(self._tracker.ledger)
             self._tracker.stopping.clear()
             self._watched.start()
@@ -64,7 +73,7 @@ class WorkerLife:
         except Exception as error:
             # Dramatiq would swallow it, and the worker would live without ever working.
             raise TrackingError.because(error) from error
-        fitness = Fitness(worker, config.worker_shutdown_timeout)
+        fitness = Fitness(worker, max(config.stop_wait, drain_s))
         self._heartbeat = Heartbeat(self._tracker, broker, fitness, self._watched)
         self._heartbeat.start()
         if isinstance(broker, RedisBroker):

@@ -25,6 +25,7 @@ from lastword_middleware.errors import HoldMessage, SendRefused
 from lastword_middleware.failures import cause_of, diagnostics_of
 from lastword_middleware.life import WorkerLife
 from lastword_middleware.options import DISPATCH, dispatch_of
+from lastword_middleware.ordering import Place
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.working import OpenAttempt
 
@@ -35,6 +36,8 @@ class TrackMessages(Middleware):
     Args:
         tracker: the state shared with `TrackAttempts`.
     """
+
+    stands = Place.FIRST
 
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
@@ -144,7 +147,7 @@ class TrackMessages(Middleware):
 
     def _accept(self, message: Message[Any], operation: str, delay: int | None) -> None:
         self._refuse_inside_a_transaction()
-        policy = self.tracker.config.policy(operation)
+        policy = self.tracker.config.offered(operation)
         require_inside(policy, message.options, place="a message")
         if not is_run_id(message.message_id):
             raise SendRefused(

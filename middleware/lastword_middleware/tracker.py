@@ -21,6 +21,7 @@ from lastword.service.counters import Counted, count
 from lastword.service.values import Delivery
 from lastword.service.workers import Beat, NewWorker, Progress
 from lastword.storage.ledger import Ledger
+from lastword_middleware.command_line import shutdown_timeout_s
 from lastword_middleware.reservations import Held, Reservations
 from lastword_middleware.working import OpenAttempt, Work
 from lastword_middleware.writing import FIRST_WAIT_S, LONGEST_WAIT_S, Writer
@@ -35,10 +36,12 @@ class Asked:
     Attributes:
         to_stop: runs of this worker, in work or held, that were asked to stop.
         fenced: attempts whose run was closed or handed on: nothing that they report counts.
+        drain: whether somebody asked this worker to finish and end.
     """
 
     to_stop: frozenset[RunId] = frozenset()
     fenced: Sequence[OpenAttempt] = ()
+    drain: bool = False
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class Tracker:
         reservations: what was fetched and not begun.
         writer: what writes the truths of a worker; None where no worker runs.
         defers_acks: whether the broker's consumers leave acknowledging to the writer.
+        unsafe_timing: the timing rules that this worker was allowed to break.
     """
 
     config: Config
@@ -67,6 +71,7 @@ class Tracker:
     reservations: Reservations = field(default_factory=Reservations)
     writer: Writer | None = None
     defers_acks: bool = False
+    unsafe_timing: tuple[str, ...] = ()
     on_boot: list[Callable[[WorkerId], object]] = field(default_factory=list)
     _threads: int = 0
     _lease_until: float = 0.0
@@ -95,6 +100,10 @@ class Tracker:
                 threads=threads,
                 broker_id=broker_id,
                 queues=queues,
+                revision=self.config.revision,
+                shutdown_timeout_s=shutdown_timeout_s(self.config),
+                stop_wait_s=self.config.stop_wait,
+                unsafe_timing=self.unsafe_timing,
             ),
             lease_ttl_s=self.config.lease_ttl,
         )
@@ -138,7 +147,7 @@ class Tracker:
         fenced = [
             item for item in attempts if beat.current.get(item.run.run_id) != item.run.attempt
         ]
-        return Asked(beat.cancel, fenced)
+        return Asked(beat.cancel, fenced, beat.drain)
 
     def give_back(self, given: Sequence[Held]) -> list[Held]:
         """Let others have what was held here and not begun; those whose release must wait.
@@ -177,6 +186,7 @@ class Tracker:
                 # before this one will be: a claim since then may be missing from it.
                 listed_at_ms=self._last_beat_ms,
                 progress=progress,
+                draining=self.stopping.is_set(),
             )
         finally:
             # A run whose start is not recorded yet keeps nothing.

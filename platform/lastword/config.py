@@ -6,17 +6,18 @@ Read once, in the composition root of a process, and passed down from there.
 from __future__ import annotations
 
 import os
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from lastword.errors import ConfigError, UnknownOperation
-from lastword.policy import Policy, policy_from_table
+from lastword.errors import ConfigError, OperationNotOffered, UnknownOperation
+from lastword.policy import INTERRUPT_GRACE_S, Policy
+from lastword.policy_tables import policy_from_table
 from lastword.readers import EMBEDDED as EMBEDDED
 from lastword.readers import READERS
+from lastword.toml_document import TomlDocument
 from lastword.urls import redacted as redacted
 
 #: The entry point group whose members name a file of operation policies.
@@ -24,8 +25,18 @@ OPERATIONS_GROUP = "lastword.operations"
 
 ENVIRONMENT_PREFIX = "LASTWORD_"
 
-#: Seconds that a message may take beyond its time limit until it is acknowledged.
-CONSUMER_MARGIN_S = 60.0
+#: Seconds beyond the longest time limit until a stopping worker has interrupted what is at its
+#: limit and its threads have ended: TimeLimit looks every second, a thread that was interrupted
+#: gets the grace, one that is idle looks up after a second.
+DRAIN_MARGIN_S = INTERRUPT_GRACE_S + 5.0
+
+#: The time limit that a deployment without any operation is taken to have, in seconds.
+WITHOUT_OPERATIONS_S = 110.0
+
+#: Seconds beyond the end of its drain until a worker's processes are gone: a second until it
+#: notices the signal, two until its consumers have ended, ten at most to write what has ended, five
+#: for a heartbeat that is under way, one until its parent has noticed.
+EXIT_MARGIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +63,16 @@ class Config:
         message_grace: how long a message may be invisible in the broker before it counts as gone.
         slot_grace: how late the run of a cron slot may be started; a later one is missed.
         retention: how long runs that have ended, and what belongs to them, are kept.
-        worker_shutdown_timeout: how long a stopping worker waits for running attempts.
-        stop_wait: how long whatever stops a worker waits before it kills it.
+        worker_shutdown_timeout: how long a stopping worker waits for running attempts; what the
+            longest time limit takes, if nobody says otherwise.
+        stop_wait: how long whatever stops a worker waits before it kills it; what the shutdown
+            timeout takes, if nobody says otherwise.
         rabbitmq_consumer_timeout: after how long RabbitMQ takes an unacknowledged message back.
         max_payload_bytes: the largest message that is accepted.
+        allow_unsafe_timing: whether to start although durations do not fit into each other.
+        health_file: what a worker keeps fresh as long as it is well; empty means none.
+        revision: which build of the application this is, as people name it; shown with workers.
+        shipped_operations: whether operations of installed packages count in this deployment.
         policies: the lifecycle policy of every known operation.
     """
 
@@ -79,10 +96,14 @@ class Config:
     message_grace: float = 5.0
     slot_grace: float = 300.0
     retention: float = 90 * 24 * 3600.0
-    worker_shutdown_timeout: float = 120.0
-    stop_wait: float = 150.0
+    worker_shutdown_timeout: float = WITHOUT_OPERATIONS_S + DRAIN_MARGIN_S
+    stop_wait: float = WITHOUT_OPERATIONS_S + DRAIN_MARGIN_S + EXIT_MARGIN_S
     rabbitmq_consumer_timeout: float = 1800.0
     max_payload_bytes: int = 256 * 1024
+    allow_unsafe_timing: bool = False
+    health_file: str = ""
+    revision: str = ""
+    shipped_operations: bool = True
     policies: Mapping[str, Policy] = field(default_factory=dict)
 
     @property
@@ -99,11 +120,27 @@ class Config:
         try:
             return self.policies[operation]
         except KeyError:
+            offered = sorted(name for name, policy in self.policies.items() if policy.enabled)
             raise UnknownOperation(
                 f"operation {operation!r} has no policy",
-                expected=f"one of {', '.join(sorted(self.policies)) or '(none)'}",
+                expected=f"one of {', '.join(offered) or '(none)'}",
                 mend=f'add a table [operations."{operation}"] to the configuration file',
             ) from None
+
+    def offered(self, operation: str) -> Policy:
+        """The policy of an operation of which new runs may be started.
+
+        Raises:
+            UnknownOperation: it has none.
+            OperationNotOffered: it is switched off here.
+        """
+        policy = self.policy(operation)
+        if not policy.enabled:
+            raise OperationNotOffered(
+                f"operation {operation!r} is not offered in this deployment",
+                mend=f'set `enabled = true` in [operations."{operation}"] once an actor does it',
+            )
+        return policy
 
 
 def load_config(
@@ -122,18 +159,23 @@ def load_config(
     """
     environ = os.environ if environ is None else environ
     file = file or _configured_file(environ)
-    document = _read_toml(file) if file else {}
+    document = TomlDocument.read(file) if file else TomlDocument("", "", {})
     faults: list[str] = []
-    values = _file_values(document, origin=str(file), faults=faults)
+    values = _file_values(document, faults=faults)
     values.update(_environment_values(environ, faults=faults))
-    policies = _policies(document, origin=str(file), faults=faults)
+    shipped = _shipped_tables() if values.get("shipped_operations", True) else {}
+    policies = _policies(shipped, document, faults=faults)
     if faults:
         raise ConfigError(faults)
-    config = replace(Config(policies=policies), **values)
-    faults.extend(_cross_faults(config))
-    if faults:
-        raise ConfigError(faults)
-    return config
+    return replace(Config(policies=policies), **{**_derived(values, policies), **values})
+
+
+def _derived(values: Mapping[str, Any], policies: Mapping[str, Policy]) -> dict[str, Any]:
+    # Nobody who does not care should have to: what is not said fits into what was.
+    limits = [policy.time_limit for policy in policies.values() if policy.enabled]
+    drain = max(limits, default=WITHOUT_OPERATIONS_S) + DRAIN_MARGIN_S
+    drain = values.get("worker_shutdown_timeout", drain)
+    return {"worker_shutdown_timeout": drain, "stop_wait": drain + EXIT_MARGIN_S}
 
 
 def with_database_url(config: Config, url: str) -> Config:
@@ -155,36 +197,25 @@ def _configured_file(environ: Mapping[str, str]) -> Path | None:
     return Path(name) if name else None
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            [f"configuration file {file} cannot be read: {error.strerror}"],
-            mend="set LASTWORD_CONFIG to a readable TOML file, or unset it",
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError([f"configuration file {file} is not TOML: {error}"]) from error
-
-
-def _file_values(document: Mapping[str, Any], *, origin: str, faults: list[str]) -> dict[str, Any]:
-    for section in document.keys() - {"lastword", "operations"}:
-        faults.append(f"{origin}: unknown section {section!r}; expected 'lastword', 'operations'")
-    table = _table(document, "lastword", origin=origin, faults=faults)
+def _file_values(document: TomlDocument, *, faults: list[str]) -> dict[str, Any]:
+    for section in sorted(document.content.keys() - {"lastword", "operations"}):
+        place = document.place(section)
+        faults.append(f"{place}: unknown section {section!r}; expected 'lastword', 'operations'")
     values: dict[str, Any] = {}
-    for key, value in table.items():
-        _set(values, key, value, place=f"{origin}, [lastword] {key}", faults=faults)
+    for key, value in _table(document, "lastword", faults=faults).items():
+        before = len(faults)
+        _set(values, key, value, place=f"[lastword] {key}", faults=faults)
+        faults[before:] = [f"{document.place('lastword', key)}, {new}" for new in faults[before:]]
     return values
 
 
-def _table(
-    document: Mapping[str, Any], section: str, *, origin: str, faults: list[str]
-) -> dict[str, Any]:
-    table = document.get(section, {})
+def _table(document: TomlDocument, section: str, *, faults: list[str]) -> dict[str, Any]:
+    table = document.content.get(section, {})
     if isinstance(table, dict):
         return table
     # Its kind, not its value: there may be a secret in it.
-    faults.append(f"{origin}: [{section}] is of type {type(table).__name__}; expected a table")
+    kind = type(table).__name__
+    faults.append(f"{document.place(section)}: [{section}] is of type {kind}; expected a table")
     return {}
 
 
@@ -213,51 +244,37 @@ def _set(values: dict[str, Any], key: str, value: object, *, place: str, faults:
 assert {field.name for field in fields(Config)} - {"policies"} == set(READERS)
 
 
-def _policies(document: Mapping[str, Any], *, origin: str, faults: list[str]) -> dict[str, Policy]:
-    tables: dict[str, tuple[str, dict[str, Any]]] = {}
-    for shipped in entry_points(group=OPERATIONS_GROUP):
-        path = Path(shipped.load())
-        for name, table in _read_toml(path).get("operations", {}).items():
-            tables[name] = (path.name, table)
-    for name, table in _table(document, "operations", origin=origin, faults=faults).items():
+def _shipped_tables() -> dict[str, tuple[TomlDocument, dict[str, Any]]]:
+    shipped = {}
+    for entry in entry_points(group=OPERATIONS_GROUP):
+        document = TomlDocument.read(Path(entry.load()))
+        for name, table in document.content.get("operations", {}).items():
+            shipped[name] = (replace(document, origin=Path(document.origin).name), table)
+    return shipped
+
+
+def _policies(
+    shipped: Mapping[str, tuple[TomlDocument, dict[str, Any]]],
+    document: TomlDocument,
+    *,
+    faults: list[str],
+) -> dict[str, Policy]:
+    tables = dict(shipped)
+    for name, table in _table(document, "operations", faults=faults).items():
         if not isinstance(table, dict):
-            faults.append(f'{origin}: operations."{name}" is {table!r}; expected a table')
+            place = document.place("operations", name)
+            faults.append(f'{place}: operations."{name}" is {table!r}; expected a table')
             continue
-        shipped_table = tables.get(name, ("", {}))[1]
-        tables[name] = (origin, {**shipped_table, **table})
+        tables[name] = (document, {**(tables[name][1] if name in tables else {}), **table})
     policies: dict[str, Policy] = {}
-    for name, (place, table) in tables.items():
+    for name, (written, table) in tables.items():
+
+        def origin(key: str, written: TomlDocument = written, name: str = name) -> str:
+            at_key = written.content["operations"][name]
+            return written.place("operations", name, *([key] if key in at_key else []))
+
         try:
-            policies[name] = policy_from_table(name, table, origin=place)
+            policies[name] = policy_from_table(name, table, origin=origin)
         except ConfigError as error:
             faults.extend(error.faults)
     return policies
-
-
-def _cross_faults(config: Config) -> list[str]:
-    faults = []
-    if 3 * config.heartbeat_interval > config.lease_ttl:
-        faults.append(
-            f"lease_ttl ({config.lease_ttl:g}) is below 3 x heartbeat_interval "
-            f"({config.heartbeat_interval:g}); one missed heartbeat would end healthy leases"
-        )
-    if config.worker_shutdown_timeout >= config.stop_wait:
-        faults.append(
-            f"stop_wait ({config.stop_wait:g}) is not above worker_shutdown_timeout "
-            f"({config.worker_shutdown_timeout:g}); workers would be killed while they drain"
-        )
-    if config.broker_url.startswith("amqp"):
-        faults.extend(_consumer_timeout_faults(config))
-    return faults
-
-
-def _consumer_timeout_faults(config: Config) -> Iterator[str]:
-    # A broker must never deliver again what is still allowed to run.
-    for policy in config.policies.values():
-        if policy.time_limit + CONSUMER_MARGIN_S >= config.rabbitmq_consumer_timeout:
-            yield (
-                f'operations."{policy.operation}": time_limit ({policy.time_limit:g}) + '
-                f"{CONSUMER_MARGIN_S:g} s is not below rabbitmq_consumer_timeout "
-                f"({config.rabbitmq_consumer_timeout:g}); RabbitMQ would deliver its message again "
-                f"while it is worked on: raise consumer_timeout there and here, or lower the limit"
-            )

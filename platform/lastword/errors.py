@@ -2,6 +2,7 @@
 
 LastwordError
 |- ConfigError            a configuration file, variable or policy is wrong (all faults at once)
+|  `- UnsafeTiming        durations do not fit into each other
 |- SchemaError            the ledger's schema is not the one this version works with
 |- Contended              the same rows changed too often under a verb; nothing was written
 |- Unavailable
@@ -9,6 +10,7 @@ LastwordError
 |  `- BrokerUnavailable   the broker does not answer
 `- StartRefused           a run was not accepted, and nothing was written
    |- UnknownOperation
+   |- OperationNotOffered
    |- UnknownTenant
    |- InvalidInputs
    `- PayloadTooLarge
@@ -53,6 +55,10 @@ class ConfigError(LastwordError):
         super().__init__("; ".join(self.faults), mend=mend)
 
 
+class UnsafeTiming(ConfigError):
+    """The timing chain does not hold: work would be killed that is allowed to go on."""
+
+
 class SchemaError(LastwordError):
     """The ledger's schema is older, newer or absent."""
 
@@ -83,6 +89,10 @@ class StartRefused(LastwordError):
 
 class UnknownOperation(StartRefused):
     """No policy, or no actor, has this operation's name."""
+
+
+class OperationNotOffered(StartRefused):
+    """This deployment has switched the operation off."""
 
 
 class UnknownTenant(StartRefused):

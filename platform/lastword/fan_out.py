@@ -47,7 +47,7 @@ def start_children(operation: str, inputs: Sequence[Mapping[str, Any]]) -> list[
 def _request(application: Application, operation: str, inputs: Mapping[str, Any]) -> NewRun:
     parent = current_run()
     require_json(inputs)
-    policy = application.config.policy(operation)
+    policy = application.config.offered(operation)
     name = canonical_json([parent.run_id, operation, dict(inputs)])
     run_id = RunId(str(uuid5(_NAMESPACE, name)))
     letter = application.dispatcher.compose(operation, run_id, inputs)

@@ -12,19 +12,23 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from lastword.errors import ConfigError
 from lastword.identity import canonical_json
 
 #: Seconds a worker thread gets to end after its time limit was raised in it.
 INTERRUPT_GRACE_S = 5.0
 
-#: The longest duration, in seconds, that is a plan and not a slip: thirty years.
-LONGEST_S = 1e9
+#: Dramatiq lengthens a backoff by a random factor of up to this much.
+MOST_JITTER = 2
+
+#: The longest that a run may be tried again, in seconds: a week. Dramatiq's own defaults, 20
+#: retries with backoffs up to a week, take more than a month.
+LONGEST_RETRIES_S = 7 * 24 * 3600.0
+
+#: The longest backoff that Dramatiq takes, in seconds, whatever it is told.
+LONGEST_BACKOFF_S = 7 * 24 * 3600.0
 
 #: The reconciler that covers every operation.
 GENERIC = "generic"
-
-REQUIRED_KEYS = ("label", "time_limit", "queued_stale_after", "running_stale_after")
 
 
 class OnLoss(StrEnum):
@@ -60,6 +64,8 @@ class Policy:
         manual_review: whether a run that has ended may be done again only after somebody looked:
             `lastword runs retry` refuses it.
         needs_tenant: whether a run of it works on a tenant, and cannot be started without one.
+        enabled: whether this deployment offers it: `start` refuses one that is not, runs that were
+            accepted before are done all the same.
     """
 
     operation: str
@@ -80,6 +86,42 @@ class Policy:
     partial_on_loss: bool = False
     manual_review: bool = False
     needs_tenant: bool = False
+    enabled: bool = True
+
+    @property
+    def longest_backoff(self) -> float:
+        """The longest wait before a retry that there can be, in seconds; 0 without retries."""
+        waits = _backoffs(self.max_retries, self.min_backoff, self.max_backoff)
+        return max((wait for wait, _ in waits), default=0.0)
+
+    @property
+    def retries_within(self) -> float:
+        """Seconds from the first start to the last end if every try fails at its limit.
+
+        Without the waits for a free worker, each of which `max_queue_wait` bounds.
+        """
+        return retries_within(self.max_retries, self.time_limit, self.min_backoff, self.max_backoff)
+
+    @property
+    def terminal_truth_paths(self) -> tuple[str, ...]:
+        """Who can give a run its last word.
+
+        Its worker, the bridge that carries over the queue's own failure, the reconcilers that cover
+        it, and an operator who cancels it.
+        """
+        bridge = ("bridge",) if self.direct_bridge else ()
+        return ("worker", *bridge, *self.reconcilers, "operator")
+
+    @property
+    def truth_within(self) -> float:
+        """Seconds from acceptance, or from the moment it is due, to the last word at the latest.
+
+        As if every attempt waited as long as it may, ran into the outer bound, and every worker
+        that may be lost were lost.
+        """
+        attempts = self.max_retries + self.max_deliveries
+        backoffs = self.max_retries * self.max_backoff
+        return attempts * (self.max_queue_wait + self.running_stale_after) + backoffs
 
     @property
     def version(self) -> str:
@@ -101,154 +143,24 @@ class Policy:
         return cls(**values)
 
 
-def policy_from_table(operation: str, table: Mapping[str, Any], *, origin: str) -> Policy:
-    """The policy that a configuration table states, with what it leaves out derived.
-
-    Args:
-        operation: the operation's name.
-        table: the `[operations."NAME"]` table as parsed.
-        origin: where the table stands, for the error's sake.
-
-    Raises:
-        ConfigError: with every fault of the table.
-    """
-    faults = list(_field_faults(table))
-    if faults:
-        raise _config_error(operation, origin, faults)
-    policy = Policy(operation=operation, **_with_derived(table))
-    faults = list(_rule_faults(policy))
-    if faults:
-        raise _config_error(operation, origin, faults)
-    return policy
+def retries_within(
+    max_retries: int, time_limit: float, min_backoff: float, max_backoff: float
+) -> float:
+    """Seconds that so many tries take at most, with the waits between them; see `Policy`."""
+    waits = _backoffs(max_retries, min_backoff, max_backoff)
+    tries = (max_retries + 1) * (time_limit + INTERRUPT_GRACE_S)
+    return tries + sum(wait * times for wait, times in waits)
 
 
-def _config_error(operation: str, origin: str, faults: list[str]) -> ConfigError:
-    place = f'{origin}, [operations."{operation}"]'
-    return ConfigError([f"{place}: {fault}" for fault in faults])
-
-
-def _field_faults(table: Mapping[str, Any]) -> Iterator[str]:
-    for key in REQUIRED_KEYS:
-        if key not in table:
-            yield f"{key} is missing"
-    for key, value in table.items():
-        check = _CHECKS.get(key)
-        if check is None:
-            yield f"unknown key {key!r}; expected one of {', '.join(_CHECKS)}"
-        elif fault := check(value):
-            yield f"{key} is {value!r}; expected {fault}"
-
-
-def _duration(value: object) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LONGEST_S:
-        return ""
-    # TOML can also write an infinite number, and NaN.
-    return f"a number of seconds above 0, at most {LONGEST_S:g}"
-
-
-def _count(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        return "a whole number, 0 or more"
-    return ""
-
-
-def _positive_count(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        return "a whole number, 1 or more"
-    return ""
-
-
-def _loss(value: object) -> str:
-    known = isinstance(value, str) and value in set(OnLoss)
-    return "" if known else "'fail' or 'redispatch'"
-
-
-def _flag(value: object) -> str:
-    return "" if isinstance(value, bool) else "true or false"
-
-
-def _text(value: object) -> str:
-    return "" if isinstance(value, str) and value else "a text that is not empty"
-
-
-def _names(value: object) -> str:
-    texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    # Without it nothing would hold the outer bounds.
-    if texts and isinstance(value, list) and GENERIC in value:
-        return ""
-    return f"a list of reconciler names with {GENERIC!r} among them"
-
-
-_CHECKS = {
-    "label": _text,
-    "expected_max_runtime": _duration,
-    "time_limit": _duration,
-    "queued_stale_after": _duration,
-    "running_stale_after": _duration,
-    "max_queue_wait": _duration,
-    "max_retries": _count,
-    "min_backoff": _duration,
-    "max_backoff": _duration,
-    "max_deliveries": _positive_count,
-    "on_worker_lost": _loss,
-    "on_message_lost": _loss,
-    "direct_bridge": _flag,
-    "reconcilers": _names,
-    "partial_on_loss": _flag,
-    "manual_review": _flag,
-    "needs_tenant": _flag,
-}
-
-
-def _with_derived(table: Mapping[str, Any]) -> dict[str, Any]:
-    # Conservative where work may have had effects (a lost worker), generous where it cannot have
-    # had any (a lost message).
-    max_queue_wait = table.get("max_queue_wait", max(3600.0, 2 * table["queued_stale_after"]))
-    max_backoff = table.get(
-        "max_backoff", max(min(60.0, max_queue_wait), table.get("min_backoff", 0.0))
-    )
-    return {
-        "label": table["label"],
-        "expected_max_runtime": table.get("expected_max_runtime", table["time_limit"] / 2),
-        "time_limit": table["time_limit"],
-        "queued_stale_after": table["queued_stale_after"],
-        "running_stale_after": table["running_stale_after"],
-        "max_queue_wait": max_queue_wait,
-        "max_retries": table.get("max_retries", 3),
-        "min_backoff": table.get("min_backoff", min(1.0, max_backoff)),
-        "max_backoff": max_backoff,
-        "max_deliveries": table.get("max_deliveries", 3),
-        "on_worker_lost": OnLoss(table.get("on_worker_lost", OnLoss.FAIL)),
-        "on_message_lost": OnLoss(table.get("on_message_lost", OnLoss.REDISPATCH)),
-        "direct_bridge": table.get("direct_bridge", True),
-        "reconcilers": tuple(table.get("reconcilers", (GENERIC,))),
-        "partial_on_loss": table.get("partial_on_loss", False),
-        "manual_review": table.get("manual_review", False),
-        "needs_tenant": table.get("needs_tenant", False),
-    }
-
-
-def _rule_faults(policy: Policy) -> Iterator[str]:
-    if policy.expected_max_runtime > policy.time_limit:
-        yield (
-            f"expected_max_runtime ({policy.expected_max_runtime:g}) is above time_limit "
-            f"({policy.time_limit:g}); raise the limit"
-        )
-    if policy.time_limit + INTERRUPT_GRACE_S > policy.running_stale_after:
-        yield (
-            f"time_limit ({policy.time_limit:g}) + {INTERRUPT_GRACE_S:g} s to interrupt is above "
-            f"running_stale_after ({policy.running_stale_after:g}); a reconciler would end runs "
-            f"that are still allowed to work"
-        )
-    if policy.queued_stale_after > policy.max_queue_wait:
-        yield (
-            f"queued_stale_after ({policy.queued_stale_after:g}) is above max_queue_wait "
-            f"({policy.max_queue_wait:g})"
-        )
-    if policy.max_backoff > policy.max_queue_wait:
-        yield (
-            f"max_backoff ({policy.max_backoff:g}) is above max_queue_wait "
-            f"({policy.max_queue_wait:g}); a retry would be ended while it waits"
-        )
-    if policy.min_backoff > policy.max_backoff:
-        yield f"min_backoff ({policy.min_backoff:g}) is above max_backoff ({policy.max_backoff:g})"
+def _backoffs(
+    max_retries: int, min_backoff: float, max_backoff: float
+) -> Iterator[tuple[float, int]]:
+    # The longest that each may be, and how many times; all that is above the longest at once.
+    longest = min(max_backoff, LONGEST_BACKOFF_S)
+    wait = MOST_JITTER * min_backoff
+    for retry in range(max_retries):
+        if wait >= longest:
+            yield longest, max_retries - retry
+            return
+        yield wait, 1
+        wait *= 2

@@ -21,6 +21,15 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if not isinstance(value, str) or value.lower() not in known:
+        raise ValueError("true or false")
+    return known[value.lower()]
+
+
 def _bytes(value: object) -> int:
     try:
         size = int(value) if isinstance(value, str | int) else -1
@@ -68,4 +77,8 @@ READERS: dict[str, Callable[[object], object]] = {
     "stop_wait": _seconds,
     "rabbitmq_consumer_timeout": _seconds,
     "max_payload_bytes": _bytes,
+    "allow_unsafe_timing": _flag,
+    "health_file": text_value,
+    "revision": text_value,
+    "shipped_operations": _flag,
 }

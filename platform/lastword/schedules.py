@@ -57,7 +57,7 @@ def add_schedule(
     require_json(kept)
     schedule = _new(
         application,
-        application.config.policy(operation),
+        application.config.offered(operation),
         name=name,
         cron=read_cron(cron, timezone),
         inputs=kept,

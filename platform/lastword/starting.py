@@ -182,7 +182,7 @@ def _request(
     initiator: str | None,
     delay_s: float,
 ) -> tuple[NewRun, Letter]:
-    policy = application.config.policy(operation)
+    policy = application.config.offered(operation)
     require_json(inputs)
     if tenant is None and policy.needs_tenant:
         raise UnknownTenant(

@@ -23,6 +23,9 @@ from lastword.errors import LastwordError
 from lastword.logs import log_notice
 from lastword.orphans import tied
 
+#: What asks the owner to stop.
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+
 #: Seconds between two looks at the processes, and before one that died is started again.
 LOOK_EVERY_S, RESTART_AFTER_S = 0.1, 0.3
 
@@ -153,18 +156,25 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM end this process as Ctrl-C does: through its own clean-up."""
+def interruptible() -> Iterator[threading.Event]:
+    """Let SIGTERM end this process as Ctrl-C does: through its own clean-up.
+
+    What is given is set with either. Whoever waits for long should look at it: an exception that
+    is raised while Python happens to run a destructor is only printed.
+    """
+    asked = threading.Event()
 
     def interrupt(number: int, frame: object) -> None:
         del number, frame
+        asked.set()
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in STOPPING}
     try:
-        yield
+        yield asked
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _signal_group(child: _Child, number: signal.Signals) -> None:

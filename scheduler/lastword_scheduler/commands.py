@@ -11,6 +11,7 @@ from lastword.cli.output import json_option, print_rows
 from lastword.config import Config
 from lastword.logs import configure_logging
 from lastword.storage.clock import require_same_clock
+from lastword.timing import chain_of, require_safe, violations
 from lastword_middleware.broker import plain_broker, require_broker
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
@@ -33,16 +34,23 @@ _COLUMNS = {
 
 
 @click.command()
-def scheduler() -> None:
+@click.option(
+    "--allow-unsafe-timing",
+    is_flag=True,
+    help="Start although durations do not fit into each other; `lastword check` says which.",
+)
+def scheduler(allow_unsafe_timing: bool) -> None:
     """Run the reconcilers until stopped. Needs the database and the broker, no application code."""
     config, ledger = open_current()
     configure_logging(config.log_format)
+    found = violations(chain_of(config))
+    require_safe(found, allowed=allow_unsafe_timing or config.allow_unsafe_timing)
     require_broker(plain_broker(config), config)
     require_same_clock(ledger)
     contact = Contact(config.lease_ttl)
     leadership = Leadership(ledger, lease_ttl_s=config.lease_ttl, contact=contact)
     jobs = timetable(config, ledger, contact)
-    serve_metrics(SchedulerCollector(ledger, jobs, leadership), config.metrics_addr)
+    serve_metrics(SchedulerCollector(ledger, jobs, leadership, found), config.metrics_addr)
     run_timetable(jobs, ledger, leadership)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from lastword.reading.scheduler import read_counters
 from lastword.service.counters import Counted
 from lastword.service.sweeps import SweepResult
 from lastword.storage.ledger import Ledger, Row
+from lastword.timing import Rule, Violation
 from lastword_scheduler.leading import Leadership
 from lastword_scheduler.running import Job
 
@@ -35,11 +37,13 @@ class SchedulerCollector(Collector):
         ledger: where they are kept.
         jobs: the timetable.
         leadership: whether this process leads.
+        unsafe: the timing rules that this process was allowed to break.
     """
 
     ledger: Ledger
     jobs: Sequence[Job]
     leadership: Leadership
+    unsafe: Sequence[Violation] = ()
     # One: a database that hangs must not cost a thread for each scrape.
     _reader: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="lastword-scrape")
@@ -48,7 +52,7 @@ class SchedulerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
         try:
-            sweeps, counters = self._reader.submit(self._read).result(READ_WITHIN_S)
+            sweeps, counters, workers = self._reader.submit(self._read).result(READ_WITHIN_S)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the series says
             log_notice(logging.WARNING, "scrape_failed", why=f"{type(error).__name__}: {error}")
             yield GaugeMetricFamily("lastword_ledger_up", "The ledger could be read.", value=0)
@@ -61,11 +65,28 @@ class SchedulerCollector(Collector):
         )
         yield from self._last({row["job"]: row for row in sweeps})
         yield from self._totals(counters)
+        yield self._unsafe_timing(workers)
 
-    def _read(self) -> tuple[list[Row], dict[tuple[str, str], int]]:
+    def _read(self) -> tuple[list[Row], dict[tuple[str, str], int], list[Row]]:
         with self.ledger.session():
             sweeps = self.ledger.execute("SELECT * FROM lastword_sweep")
-        return sweeps, read_counters(self.ledger, [Counted.SWEEPS, Counted.SWEPT])
+            workers = self.ledger.execute(
+                "SELECT unsafe_timing FROM lastword_worker WHERE ended_at IS NULL "
+                "AND unsafe_timing IS NOT NULL AND unsafe_timing <> '[]'"
+            )
+        return sweeps, read_counters(self.ledger, [Counted.SWEEPS, Counted.SWEPT]), workers
+
+    def _unsafe_timing(self, workers: Sequence[Row]) -> Metric:
+        broken = GaugeMetricFamily(
+            "lastword_unsafe_timing_processes",
+            "Live workers, and this scheduler, that were allowed to break a rule of timing.",
+            labels=["rule"],
+        )
+        allowed = [str(violation.rule) for violation in self.unsafe]
+        processes = [set(allowed), *(set(json.loads(row["unsafe_timing"])) for row in workers)]
+        for rule in Rule:
+            broken.add_metric([rule], sum(rule in rules for rules in processes))
+        return broken
 
     def _last(self, sweeps: dict[str, Row]) -> Iterator[Metric]:
         interval = _gauge("interval_seconds", "How often the job runs.")

@@ -64,7 +64,7 @@ class SlotKeeper:
         run, slot_at = None, None
         if come and come[-1] > now - self.config.slot_grace * 1000:
             slot_at = come.pop()
-            run = run_of_slot(schedule, slot_at, self.config.policy(schedule["operation"]))
+            run = run_of_slot(schedule, slot_at, self.config.offered(schedule["operation"]))
         kept = service.keep(schedule, missed=list(come), slot_at=slot_at, run=run, next_at=next_at)
         self._tell(schedule, kept, len(come), report)
         if run is not None and kept is not None and kept.result is SlotResult.STARTED:

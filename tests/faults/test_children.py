@@ -13,7 +13,7 @@ from dramatiq.broker import Broker
 from lastword import start_children
 from lastword.config import Config
 from lastword.identity import RunId
-from lastword.policy import policy_from_table
+from lastword.policy_tables import policy_from_table
 from lastword.reading.runs import show_run
 from lastword.service.values import AttemptEnd, Recorded
 from lastword.states import Outcome

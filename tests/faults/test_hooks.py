@@ -15,7 +15,7 @@ import dramatiq
 import pytest
 import redis
 from dramatiq.broker import Broker
-from dramatiq.middleware import Middleware, MiddlewareError, SkipMessage
+from dramatiq.middleware import Middleware, MiddlewareError, Retries, SkipMessage
 
 from lastword import current_run
 from tests.support import Scene, until
@@ -174,7 +174,7 @@ def test_a_message_that_is_failed_without_an_exception_did_not_succeed(
     def build() -> None:
         calls.append(1)
 
-    broker.add_middleware(InBefore(failing_quietly))
+    broker.add_middleware(InBefore(failing_quietly), before=Retries)
     message = build.send()
     start_worker()
     row = scene.completed(message.message_id)
@@ -196,7 +196,7 @@ def test_another_error_of_a_middleware_is_retried_and_then_the_end(
     def build() -> None:
         calls.append(1)
 
-    broker.add_middleware(InBefore(refusing))
+    broker.add_middleware(InBefore(refusing), before=Retries)
     message = build.send()
     start_worker()
     row = scene.completed(message.message_id)

@@ -69,7 +69,13 @@ def line_with(process: subprocess.Popen[str], words: str) -> str:
 def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> str:
     """Stop a system; what it said after it was told."""
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        # What hangs must not disturb the tests that follow.
+        process.kill()
+        process.communicate()
+        raise
     assert err.strip() == ""
     return out
 

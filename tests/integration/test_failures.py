@@ -11,7 +11,7 @@ from typing import Any
 import dramatiq
 import pytest
 from dramatiq.broker import Broker
-from dramatiq.middleware import Middleware, SkipMessage
+from dramatiq.middleware import Middleware, Retries, SkipMessage
 
 from lastword import PermanentFailure, Reason, TransientFailure, current_run
 from lastword.errors import LedgerUnavailable
@@ -146,7 +146,10 @@ def test_a_message_that_another_middleware_skips_is_rejected(
     @dramatiq.actor(operation="report.build", broker=broker)
     def build() -> None: ...
 
-    broker.middleware.insert(len(broker.middleware) if late else 1, Refuse(fail=fail))
+    behind_retries = next(
+        place for place, item in enumerate(broker.middleware) if isinstance(item, Retries)
+    )
+    broker.middleware.insert(behind_retries + 1 if late else 1, Refuse(fail=fail))
     message = build.send()
     start_worker()
     row = scene.completed(message.message_id)

@@ -51,6 +51,7 @@ def test_the_order_of_middleware_is_the_one_that_tracking_needs(config: Config) 
         "ShutdownNotifications",
         "TimeLimit",
         "InterruptAttempts",
+        "Drain",
     ]
 
 
@@ -68,6 +69,7 @@ def test_an_applications_middleware_keeps_its_side_of_retries(config: Config) ->
         "Later",
         "TimeLimit",
         "InterruptAttempts",
+        "Drain",
     ]
 
 

@@ -176,7 +176,9 @@ def test_a_killed_owner_leaves_its_folder_free(tmp_path: Path) -> None:
 
 
 def test_sigterm_ends_through_the_clean_up_and_only_inside() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = signal.getsignal(number)
+        with pytest.raises(KeyboardInterrupt), interruptible() as asked:
+            signal.raise_signal(number)
+        assert asked.is_set()
+        assert signal.getsignal(number) is before

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastword.errors import ConfigError
-from lastword.policy import INTERRUPT_GRACE_S, REQUIRED_KEYS, OnLoss, Policy, policy_from_table
+from lastword.policy import OnLoss, Policy
+from lastword.policy_tables import REQUIRED_KEYS, policy_from_table
 
 REQUIRED: dict[str, Any] = {
     "label": "Build report",
@@ -44,21 +45,13 @@ def faults(**changes: Any) -> list[str]:
     return [fault.removeprefix(PLACE) for fault in caught.value.faults]
 
 
-def rules_broken(policy: Policy) -> bool:
-    return not (
-        policy.expected_max_runtime <= policy.time_limit
-        and policy.time_limit + INTERRUPT_GRACE_S <= policy.running_stale_after
-        and policy.queued_stale_after <= policy.max_queue_wait
-        and policy.min_backoff <= policy.max_backoff <= policy.max_queue_wait
-    )
-
-
 @pytest.mark.parametrize("key", REQUIRED_KEYS)
 def test_a_required_key_that_is_missing_is_named(key: str) -> None:
     table = {name: value for name, value in REQUIRED.items() if name != key}
     with pytest.raises(ConfigError) as caught:
         read(table)
-    assert caught.value.faults == (f"{PLACE}{key} is missing",)
+    [fault] = caught.value.faults
+    assert fault.startswith(f"{PLACE}{key} is missing; expected a ")
 
 
 def test_every_fault_of_a_table_is_reported_at_once() -> None:
@@ -105,56 +98,6 @@ def test_the_derived_defaults_are_conservative_about_effects() -> None:
     assert (policy.max_retries, policy.max_deliveries, policy.direct_bridge) == (3, 3, True)
     assert policy.expected_max_runtime == 5
     assert policy.reconcilers == ("generic",)
-
-
-seconds = st.one_of(st.integers(1, 10**8), st.floats(1e-3, 1e8))
-
-
-@given(
-    time_limit=seconds,
-    queued_stale_after=seconds,
-    slack=st.floats(1, 1e8),
-    min_backoff=st.one_of(st.none(), st.floats(1e-3, 3600)),
-)
-def test_the_derived_defaults_hold_every_rule(
-    time_limit: float, queued_stale_after: float, slack: float, min_backoff: float | None
-) -> None:
-    table = {
-        "label": "Any",
-        "time_limit": time_limit,
-        "queued_stale_after": queued_stale_after,
-        "running_stale_after": time_limit + INTERRUPT_GRACE_S + slack,
-    }
-    if min_backoff is not None:
-        table["min_backoff"] = min_backoff
-    assert not rules_broken(read(table))
-
-
-@pytest.mark.parametrize(
-    ("changes", "rule"),
-    [
-        (
-            {"expected_max_runtime": 11},
-            ["expected_max_runtime (11)", "above time_limit (10)", "raise the limit"],
-        ),
-        (
-            {"running_stale_after": 14},
-            ["time_limit (10) + 5 s", "above running_stale_after (14)", "still allowed to work"],
-        ),
-        ({"max_queue_wait": 19}, ["queued_stale_after (20)", "above max_queue_wait (19)"]),
-        (
-            {"max_queue_wait": 40, "max_backoff": 41},
-            ["max_backoff (41)", "above max_queue_wait (40)", "ended while it waits"],
-        ),
-        (
-            {"min_backoff": 5, "max_backoff": 4},
-            ["min_backoff (5)", "above max_backoff (4)"],
-        ),
-    ],
-)
-def test_a_broken_rule_is_named_with_its_values(changes: dict[str, Any], rule: list[str]) -> None:
-    [fault] = faults(**changes)
-    assert [words for words in rule if words not in fault] == []
 
 
 def test_a_policy_survives_the_ledger() -> None:

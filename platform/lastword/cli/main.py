@@ -15,7 +15,7 @@ from lastword.cli.schedules import schedules
 from lastword.cli.sweeps import sweeps
 from lastword.cli.tenants import tenants
 from lastword.cli.workers import workers
-from lastword.errors import ConfigError, LastwordError, StartRefused
+from lastword.errors import ConfigError, LastwordError, StartRefused, UnsafeTiming
 
 #: The entry point group of further commands: `name`, or `group.name` for one inside a group.
 COMMANDS_GROUP = "lastword.commands"
@@ -72,6 +72,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except UnsafeTiming as error:
+        for fault in error.faults:
+            _say(fault)
+        _say(error.mend)
+        sys.exit(USAGE)
     except (ConfigError, StartRefused) as error:
         _say(error.sentence)
         sys.exit(USAGE)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 #: Keys whose values stay on one line.
-_WHOLE = frozenset({"id", "run", "status", "outcome", "tenant_id"})
+_WHOLE = frozenset({"id", "run", "status", "outcome", "tenant_id", "operation"})
 
 #: Columns of a table when stdout is not a terminal and says nothing of its width.
 WIDTH_OF_A_PIPE = 160

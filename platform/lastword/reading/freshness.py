@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from lastword.service.children import HAS_NOT_RETURNED
-from lastword.service.workers import WORKER_IS_GONE
+from lastword.service.leases import WORKER_IS_GONE
 from lastword.states import ACTIVE, RECONCILERS, TERMINAL, WELL_ENDED, Outcome, Status
 from lastword.storage.dialects import Dialect
 

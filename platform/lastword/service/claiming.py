@@ -8,10 +8,10 @@ from typing import Any
 from lastword.identity import RunId, WorkerId
 from lastword.service import moves
 from lastword.service.attempts import begin_attempts
+from lastword.service.leases import LEASE_IS_LIVE
 from lastword.service.moves import SAME_DISPATCH, Move
 from lastword.service.reserving import MAY_HOLD, NOT_ASKED_TO_STOP, refusal_of
 from lastword.service.values import Beginning, Claim, Delivery, Refusal
-from lastword.service.workers import LEASE_IS_LIVE
 from lastword.states import CLAIM, Source
 from lastword.storage.ledger import Ledger, Row
 

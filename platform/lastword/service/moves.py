@@ -14,7 +14,7 @@ from typing import Any
 from lastword.logs import log_transition
 from lastword.service.children import HAS_RETURNED, NO_CHILD_IS_OPEN, count_off, gathered
 from lastword.service.counters import Counted, count
-from lastword.service.workers import HOLDER_IS_GONE
+from lastword.service.leases import HOLDER_IS_GONE
 from lastword.states import GATHER, TERMINAL, Arrow, EventKind, Outcome, Source
 from lastword.storage.dialects import ColumnType
 from lastword.storage.ledger import Ledger, Row, as_batch, as_json

@@ -14,10 +14,10 @@ from lastword.reasons import SENTENCES, Reason
 from lastword.service import moves
 from lastword.service.attempts import end_attempts
 from lastword.service.children import HAS_NOT_RETURNED
+from lastword.service.leases import WORKER_DOES_NOT_LIST, WORKER_IS_GONE
 from lastword.service.moves import SAME_ATTEMPT, SAME_DISPATCH, SAME_MESSAGE, Move
 from lastword.service.reserving import NOT_IN_HAND, SUSPECTED
 from lastword.service.values import Redispatched, Sighting, Verdict
-from lastword.service.workers import WORKER_DOES_NOT_LIST, WORKER_IS_GONE
 from lastword.states import (
     CLOSE_QUEUED,
     CLOSE_RUNNING,

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from lastword.identity import RunId, WorkerId
 from lastword.service import moves
+from lastword.service.leases import HOLDER_IS_GONE, LEASE_IS_LIVE
 from lastword.service.moves import SAME_DISPATCH
 from lastword.service.values import Delivery, Refusal, Reservation
-from lastword.service.workers import HOLDER_IS_GONE, LEASE_IS_LIVE
 from lastword.states import Status
 from lastword.storage.dialects import ColumnType
 from lastword.storage.ledger import Ledger, Row, as_batch

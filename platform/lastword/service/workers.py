@@ -15,30 +15,6 @@ from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 #: Ended workers looked after with one sweep.
 MOST_RESCUED = 200
 
-#: Guard: the worker that asks holds a live lease.
-LEASE_IS_LIVE = (
-    "EXISTS (SELECT 1 FROM lastword_worker AS known WHERE known.id = item_worker_id "
-    "AND known.ended_at IS NULL AND known.lease_until > {now})"
-)
-
-#: Condition over a run: the worker of its attempt holds no live lease.
-WORKER_IS_GONE = (
-    "NOT EXISTS (SELECT 1 FROM lastword_worker AS known WHERE known.id = lastword_run.worker_id "
-    "AND known.ended_at IS NULL AND known.lease_until > {now})"
-)
-
-#: Condition over a run: whoever holds its delivery, if anybody does, has no live lease.
-HOLDER_IS_GONE = (
-    "NOT EXISTS (SELECT 1 FROM lastword_worker AS known WHERE known.id = lastword_run.holder "
-    "AND known.ended_at IS NULL AND known.lease_until > {now})"
-)
-
-#: Condition over a run: its worker's last list of what it works on does not have it.
-WORKER_DOES_NOT_LIST = (
-    "NOT EXISTS (SELECT 1 FROM lastword_worker AS known WHERE known.id = lastword_run.worker_id "
-    "AND REPLACE(known.working, lastword_run.id, '') <> known.working)"
-)
-
 
 class WorkerEnding(StrEnum):
     """How a worker's life ended."""
@@ -58,6 +34,10 @@ class NewWorker:
     threads: int
     broker_id: str | None
     queues: tuple[str, ...] = ()
+    revision: str = ""
+    shutdown_timeout_s: float = 0.0
+    stop_wait_s: float = 0.0
+    unsafe_timing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +50,14 @@ class Beat:
         saved: the runs whose progress is kept; one whose start is not recorded yet is missing.
         current: of the runs that were listed, those this worker still has: with the number of the
             attempt, whether its start is recorded yet or not.
+        drain: whether somebody asked it to finish and end.
     """
 
     at_ms: int
     cancel: frozenset[RunId] = frozenset()
     saved: frozenset[RunId] = frozenset()
     current: Mapping[RunId, int] = field(default_factory=dict)
+    drain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +80,10 @@ class WorkerService:
         now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
         with self.ledger.transaction():
             self.ledger.execute(
-                "INSERT INTO lastword_worker (id, host, pid, version, broker_id, threads, "
-                "queues, started_at, heartbeat_at, ticked_at, lease_until, working, listed_at) "
-                f"VALUES ({', '.join([param] * 7)}, {now}, {now}, {now}, {now} + {param}, '[]', 0) "
+                "INSERT INTO lastword_worker (id, host, pid, version, broker_id, threads, queues, "
+                "revision, shutdown_timeout_ms, stop_wait_ms, unsafe_timing, "
+                "started_at, heartbeat_at, ticked_at, lease_until, working, listed_at) VALUES "
+                f"({', '.join([param] * 11)}, {now}, {now}, {now}, {now} + {param}, '[]', 0) "
                 "ON CONFLICT (id) DO NOTHING",
                 worker.worker_id,
                 worker.host,
@@ -109,6 +92,10 @@ class WorkerService:
                 worker.broker_id,
                 worker.threads,
                 as_batch(list(worker.queues)),
+                worker.revision or None,
+                int(worker.shutdown_timeout_s * 1000) or None,
+                int(worker.stop_wait_s * 1000) or None,
+                as_batch(list(worker.unsafe_timing)),
                 int(lease_ttl_s * 1000),
             )
         log_transition("worker_booted", worker=worker.worker_id, host=worker.host, pid=worker.pid)
@@ -121,6 +108,7 @@ class WorkerService:
         working: Sequence[RunId],
         listed_at_ms: int = 0,
         progress: Sequence[Progress] = (),
+        draining: bool = False,
     ) -> Beat | None:
         """Renew a lease, list what is being worked on, and carry progress with it.
 
@@ -131,28 +119,22 @@ class WorkerService:
             listed_at_ms: a moment by the ledger's clock before that list was drawn: what was
                 claimed after it may be missing. 0 says nothing of any run.
             progress: what its attempts have counted.
+            draining: whether it takes nothing new, because it was told to end.
 
         Returns:
             What the worker has to know, or None if it was ended meanwhile: it may not start
             anything, and what it still ends is late.
         """
-        now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
+        listed = (as_batch(list(working)), listed_at_ms)
         with self.ledger.transaction():
-            renewed = self.ledger.execute(
-                f"UPDATE lastword_worker SET heartbeat_at = {now}, ticked_at = {now}, "
-                f"lease_until = {now} + {param}, working = {param}, listed_at = {param} "
-                f"WHERE id = {param} AND ended_at IS NULL RETURNING heartbeat_at",
-                int(lease_ttl_s * 1000),
-                as_batch(list(working)),
-                listed_at_ms,
-                worker_id,
-            )
+            renewed = self._renewed(worker_id, int(lease_ttl_s * 1000), *listed, int(draining))
             if not renewed:
                 return None
             saved = self._save(worker_id, progress)
             asked = self._asked_to_stop(worker_id)
             current = self._current(worker_id, working)
-        return Beat(int(renewed[0]["heartbeat_at"]), asked, saved, current)
+        drain = renewed[0]["drain_requested_at"] is not None
+        return Beat(int(renewed[0]["heartbeat_at"]), asked, saved, current, drain)
 
     def renew(self, worker_id: WorkerId, *, lease_ttl_s: float) -> bool:
         """Renew a lease from beside the worker, whose process is seen to be alive.
@@ -235,6 +217,23 @@ class WorkerService:
                 cause=dict(cause) if cause else None,
             )
         return [WorkerId(row["id"]) for row in ended]
+
+    def _renewed(
+        self, worker_id: WorkerId, lease_ms: int, working: str, listed_at_ms: int, draining: int
+    ) -> list[Row]:
+        now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
+        return self.ledger.execute(
+            f"UPDATE lastword_worker SET heartbeat_at = {now}, ticked_at = {now}, "
+            f"lease_until = {now} + {param}, working = {param}, listed_at = {param}, "
+            f"draining_at = CASE WHEN {param} = 0 THEN draining_at "
+            f"ELSE COALESCE(draining_at, {now}) END "
+            f"WHERE id = {param} AND ended_at IS NULL RETURNING heartbeat_at, drain_requested_at",
+            lease_ms,
+            working,
+            listed_at_ms,
+            draining,
+            worker_id,
+        )
 
     def _asked_to_stop(self, worker_id: WorkerId) -> frozenset[RunId]:
         param = self.ledger.dialect.param

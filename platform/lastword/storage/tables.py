@@ -90,6 +90,16 @@ class Worker(Model):
     queues = JsonText(null=True)
     #: When what the broker had in its hold was given back, once it had ended.
     rescued_at = BigIntegerField(null=True)
+    #: Which build of the application it runs, as the deployment calls it.
+    revision = CharField(max_length=200, null=True)
+    #: How long it waits for attempts when it is stopped, and how long it was told it will be given.
+    shutdown_timeout_ms = BigIntegerField(null=True)
+    stop_wait_ms = BigIntegerField(null=True)
+    #: The timing rules that it was allowed to break.
+    unsafe_timing = JsonText(null=True)
+    #: When it was asked to finish and end, and when it began to, asked or told by a signal.
+    drain_requested_at = BigIntegerField(null=True)
+    draining_at = BigIntegerField(null=True)
 
     class Meta:
         """Where it is stored."""

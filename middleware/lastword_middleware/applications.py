@@ -1,0 +1,50 @@
+"""Applications as the command line names them: a module, and the broker in it."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+
+import dramatiq
+from dramatiq.broker import Broker
+
+from lastword.errors import InvalidInputs, LastwordError
+
+#: The entry point group whose member names the module that is served when none is given.
+APPLICATION_GROUP = "lastword.application"
+
+
+def default_module() -> str:
+    """The module that is served when none is named.
+
+    Raises:
+        LastwordError: no package that is installed has one.
+    """
+    for entry in entry_points(group=APPLICATION_GROUP):
+        return entry.value
+    raise LastwordError("no application module is installed", mend="name the module to serve")
+
+
+def load(module: str) -> None:
+    """Import `MODULE` or `MODULE:BROKER`; its broker is Dramatiq's from then on.
+
+    Raises:
+        InvalidInputs: it cannot be imported, or has no such broker.
+    """
+    name, _, attribute = module.partition(":")
+    try:
+        loaded = importlib.import_module(name)
+    except ImportError as error:
+        raise InvalidInputs(
+            f"module {name!r} cannot be imported: {error}",
+            mend="name a module on the path with --app",
+        ) from error
+    if not attribute:
+        return
+    broker = getattr(loaded, attribute, None)
+    if not isinstance(broker, Broker):
+        raise InvalidInputs(
+            f"module {name!r} has no broker {attribute!r}",
+            expected="MODULE or MODULE:BROKER",
+        )
+    dramatiq.set_broker(broker)

@@ -1,0 +1,123 @@
+"""`lastword check`, and the processes that refuse to start where it would find something."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import redis
+
+from lastword.embedded import EmbeddedRedis
+from lastword.storage.opening import open_ledger
+from lastword.storage.schema import migrate
+from tests.processes import environment, lastword
+from tests.support import FLEET_OPERATIONS
+
+#: Nothing listens there.
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str) -> dict[str, str]:
+    """A folder with a migrated SQLite ledger, and a Redis."""
+    migrated(tmp_path)
+    return environment(data_dir=tmp_path, broker_url=redis_url)
+
+
+def migrated(folder: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{folder / 'lastword.db'}")
+    migrate(ledger)
+    ledger.close()
+
+
+def complaint_of_check(*arguments: str, env: dict[str, str]) -> str:
+    done = lastword("check", *arguments, env=env)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    return line
+
+
+def test_check_of_the_defaults_is_well_before_anything_was_started(tmp_path: Path) -> None:
+    done = lastword("check", env=environment(), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == [
+        *("configuration", "timing", "actors", "ledger", "broker")
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_says_everything_that_is_wrong_at_once(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lastword.toml"
+    file.write_text(
+        "[lastword]\nstop_wait = 620\nheartbeat_interval = 4\n"
+        '[operations."policy.sync"]\nexpected_max_runtime = 700\n'
+        '[operations."policy.sync_one"]\nenabled = true\n'
+    )
+    env = {**settings, "LASTWORD_CONFIG": str(file), "LASTWORD_BROKER_URL": f"redis://{NOWHERE}"}
+    done = lastword("check", env=env)
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    expected = [
+        "timing rule 1 (runtime-in-limit)",
+        "timing rule 3 (beats-in-lease)",
+        "timing rule 6 (drain-in-stop-wait)",
+        'operation "policy.sync_one" is offered, and no actor of lastword_jobs.application does it',
+        "does not answer",
+    ]
+    assert len(lines) == len(expected)
+    assert [words for words, line in zip(expected, lines, strict=True) if words not in line] == []
+    done = lastword("check", "--json", env=env)
+    findings = {row["section"]: row["findings"] for row in json.loads(done.stdout)}
+    assert {name: len(found) for name, found in findings.items()} == {
+        "configuration": 0,
+        "timing": 3,
+        "actors": 1,
+        "ledger": 0,
+        "broker": 1,
+    }
+    assert findings["timing"][0]["rule"] == "runtime-in-limit"
+
+
+def test_check_looks_at_the_actors_of_ones_own_application(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lastword.toml"
+    file.write_text(f"[lastword]\nshipped_operations = false\n{FLEET_OPERATIONS}")
+    env = {**settings, "LASTWORD_CONFIG": str(file)}
+    done = lastword("check", "--app", "tests.fleet", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    file.write_text(
+        f'{file.read_text()}\n[operations."fleet.new"]\nlabel = "New"\n'
+        "time_limit = 9\nqueued_stale_after = 30\nrunning_stale_after = 30\n"
+    )
+    line = complaint_of_check("--app", "tests.fleet:broker", env=env)
+    assert 'operation "fleet.new" is offered, and no actor of tests.fleet:broker does it' in line
+    file.write_text("[lastword]\nshipped_operations = false\n")
+    line = complaint_of_check("--app", "tests.fleet", env=env)
+    assert "operation 'fleet.work' has no policy" in line
+
+
+def test_a_redis_that_throws_messages_away_is_found(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        env = environment(data_dir=tmp_path, broker_url=server.url)
+        migrated(tmp_path)
+        assert lastword("check", env=env).returncode == 0
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        assert "maxmemory-policy allkeys-lru" in complaint_of_check(env=env)
+
+
+@pytest.mark.parametrize("command", ["worker", "scheduler"])
+def test_what_is_unsafe_does_not_start_unless_it_is_allowed(
+    settings: dict[str, str], command: str
+) -> None:
+    env = {**settings, "LASTWORD_STOP_WAIT": "600", "LASTWORD_LEASE_TTL": "5"}
+    done = lastword(command, env=env)
+    assert (done.returncode, done.stdout) == (2, "")
+    first, second, mend = done.stderr.splitlines()
+    assert "timing rule 3 (beats-in-lease)" in first
+    assert "timing rule 6 (drain-in-stop-wait)" in second
+    assert mend == "lastword: or start it as it is with --allow-unsafe-timing"
