@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import dramatiq
 from dramatiq.asyncio import async_to_sync
+from dramatiq.worker import ConsumerThread
 
 import lastword_middleware
 from lastword import current_run
@@ -73,6 +75,14 @@ def hog(seconds: float) -> None:
     libc = ctypes.PyDLL(None)
     libc.usleep(int(seconds * 1_000_000))
     note("end")
+
+
+@dramatiq.actor(operation="fleet.work", actor_name="lose_consumer")
+def lose_consumer() -> None:
+    """Let a thread that fetches end, as a failover of Redis can in Dramatiq."""
+    for thread in threading.enumerate():
+        if isinstance(thread, ConsumerThread) and thread.queue_name == "default":
+            thread.stop()
 
 
 @dramatiq.actor(operation="fleet.work", actor_name="kill_worker")

@@ -36,6 +36,11 @@ class Fleet:
     folder: Path
     redis_url: str
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its processes have in theirs beside the usual."""
+        return dict(self.supervisor.environment)
+
     def start(self, actor: str, *, delay_ms: int | None = None, **inputs: object) -> RunId:
         """Send a message the plain way; its run."""
         message: Message[None] = Message("default", actor, (), dict(inputs), {})
@@ -103,6 +108,7 @@ def declare(broker: Broker) -> None:
         ("once", "fleet.once"),
         ("kill_worker", "fleet.work"),
         ("hog", "fleet.work"),
+        ("lose_consumer", "fleet.work"),
         ("keep_loop", "fleet.work"),
     ):
         dramatiq.actor(lambda **inputs: None, actor_name=name, operation=operation, broker=broker)  # type: ignore[call-overload]

@@ -49,7 +49,7 @@ class Fitness:
         Dramatiq's command line made is ended; an application that runs a worker in its own process
         is told by the log.
         """
-        troubles = self._troubles()
+        troubles = self.troubles()
         if not troubles or self._is_ending:
             return
         self._is_ending = True
@@ -93,7 +93,8 @@ class Fitness:
         last_resort.start()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _troubles(self) -> list[str]:
+    def troubles(self) -> list[str]:
+        """What is wrong with the worker, in words."""
         consumers = self.worker.consumers
         troubles = [
             f"the consumer of {queue} died"

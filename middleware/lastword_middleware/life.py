@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from dramatiq.broker import Broker
 from dramatiq.brokers.redis import RedisBroker
@@ -10,10 +11,11 @@ from dramatiq.worker import Worker
 
 from lastword.errors import LedgerUnavailable
 from lastword.logs import log_notice
+from lastword.pulse import Pulse
 from lastword.storage.schema import require_current_schema
 from lastword.timing import require_safe
 from lastword_middleware.chain import violations_of
-from lastword_middleware.command_line import shutdown_timeout_s
+from lastword_middleware.command_line import is_made_by_dramatiq, shutdown_timeout_s
 from lastword_middleware.errors import TrackingError
 from lastword_middleware.fitness import Fitness
 from lastword_middleware.heartbeat import Heartbeat
@@ -44,6 +46,7 @@ class WorkerLife:
         self._tracker = tracker
         self._heartbeat: Heartbeat | None = None
         self._presence: Presence | None = None
+        self._pulse: Pulse | None = None
         self._watched = Watched(tracker.config, tracker.ledger)
         tracker.on_boot.append(self._watched.is_now)
 
@@ -76,9 +79,16 @@ class WorkerLife:
         fitness = Fitness(worker, max(config.stop_wait, drain_s))
         self._heartbeat = Heartbeat(self._tracker, broker, fitness, self._watched)
         self._heartbeat.start()
+        self._pulse = self._started_pulse(fitness, self._heartbeat)
         if isinstance(broker, RedisBroker):
             self._presence = Presence(broker, every_s=config.heartbeat_interval)
             self._presence.start()
+
+    def leave(self) -> None:
+        """Take nothing new from here on."""
+        self._tracker.stopping.set()
+        if self._pulse is not None:
+            self._pulse.stopping()
 
     def end(self) -> None:
         """Write what is left, and stop being a worker."""
@@ -90,9 +100,27 @@ class WorkerLife:
             self._presence.stop()
         if self._heartbeat is not None:
             self._heartbeat.stop()
+        if self._pulse is not None:
+            self._pulse.stop()
         try:
             if self._tracker.end():
                 self._watched.say_goodbye()
         except LedgerUnavailable as error:
             # Its lease runs out instead.
             log_notice(logging.WARNING, "end_unrecorded", why=error)
+
+    def _started_pulse(self, fitness: Fitness, heartbeat: Heartbeat) -> Pulse | None:
+        # An application that runs a worker inside its own process is well or not as a whole.
+        if not is_made_by_dramatiq():
+            return None
+
+        def look() -> list[str]:
+            stopped = [] if heartbeat.is_alive() else ["the heartbeat's thread died"]
+            # One that drains has threads that have ended.
+            return [] if self._tracker.stopping.is_set() else [*stopped, *fitness.troubles()]
+
+        config = self._tracker.config
+        file = Path(config.health_file) if config.health_file else None
+        pulse = Pulse(look, every_s=config.heartbeat_interval, file=file)
+        pulse.start()
+        return pulse

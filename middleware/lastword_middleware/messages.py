@@ -58,7 +58,7 @@ class TrackMessages(Middleware):
 
     def before_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """Nothing new is claimed from here on if the ledger is down; what runs may still end."""
-        self.tracker.stopping.set()
+        self._life.leave()
 
     def after_worker_shutdown(self, broker: Broker, worker: Worker) -> None:
         """End this worker; attempts that it abandons are lost with it, and judged at once."""

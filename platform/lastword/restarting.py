@@ -71,9 +71,8 @@ class Restarter:
         Raises:
             NotDrained: one was lost, or takes too long; the others were asked all the same.
         """
-        began = time.monotonic()
         self._ask(workers)
-        return [self._await_end(worker, began) for worker in workers]
+        return self._await_ends(workers)
 
     def restart(self, workers: Sequence[Row]) -> Iterator[Drained]:
         """Let these workers finish and end, each only once the one before it has a successor.
@@ -84,10 +83,9 @@ class Restarter:
         """
         for place, worker in enumerate(workers):
             known = {row["id"] for row in self._rows()}
-            began = time.monotonic()
             self._ask([worker])
             try:
-                drained = self._await_end(worker, began)
+                [drained] = self._await_ends([worker])
                 successor = self._await_successor(worker, known)
             except NotDrained as error:
                 left = len(workers) - place - 1
@@ -99,22 +97,29 @@ class Restarter:
     def _ask(self, workers: Sequence[Row]) -> None:
         request_drain(self.ledger, [WorkerId(worker["id"]) for worker in workers], by=self.by)
 
-    def _await_end(self, worker: Row, began: float) -> Drained:
-        told: object = None
-        while True:
-            now = self._row(worker)
+    def _await_ends(self, workers: Sequence[Row]) -> list[Drained]:
+        began = time.monotonic()
+        left = {worker["id"]: worker for worker in workers}
+        told: dict[str, object] = {}
+        drained: list[Drained] = []
+        while left:
             took_s = time.monotonic() - began
-            if now["ending"] is not None:
-                break
-            if took_s > self.drained_within_s:
-                raise NotDrained(
-                    f"{_name(worker)} has not ended in {took_s:.0f} s, {_work(now)}",
-                    mend="it goes on draining: wait longer, or look at what it works on",
-                )
-            if (now["state"], now["working"]) != told:
-                told = (now["state"], now["working"])
-                self.tell(f"{_name(worker)}: {now['state']}, {_work(now)}, {took_s:.0f} s")
-            time.sleep(LOOK_EVERY_S)
+            for now in [row for row in self._rows() if row["id"] in left]:
+                if now["ending"] is not None:
+                    drained.append(self._ended(left.pop(now["id"]), now, took_s))
+                elif (now["state"], now["working"]) != told.get(now["id"]):
+                    told[now["id"]] = (now["state"], now["working"])
+                    self.tell(f"{_name(now)}: {now['state']}, {_work(now)}, {took_s:.0f} s")
+                if took_s > self.drained_within_s and now["id"] in left:
+                    raise NotDrained(
+                        f"{_name(now)} has not ended in {took_s:.0f} s, {_work(now)}",
+                        mend="it goes on draining: wait longer, or look at what it works on",
+                    )
+            if left:
+                time.sleep(LOOK_EVERY_S)
+        return drained
+
+    def _ended(self, worker: Row, now: Row, took_s: float) -> Drained:
         if now["ending"] == WorkerEnding.LOST or now["cause"]:
             raise NotDrained(
                 f"{_name(worker)} did not end in good order: {now['cause']}",
@@ -138,9 +143,6 @@ class Restarter:
                     mend="look at what keeps it: it has to start again what ended with exit code 0",
                 )
             time.sleep(LOOK_EVERY_S)
-
-    def _row(self, worker: Row) -> Row:
-        return next(row for row in self._rows() if row["id"] == worker["id"])
 
     def _rows(self) -> list[Row]:
         return list_workers(self.ledger, limit=MOST_WORKERS)

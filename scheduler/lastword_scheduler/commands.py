@@ -16,7 +16,8 @@ from lastword_middleware.broker import plain_broker, require_broker
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
 from lastword_scheduler.leading import Leadership
-from lastword_scheduler.metrics import SchedulerCollector, serve_metrics
+from lastword_scheduler.listening import Look, application, listen
+from lastword_scheduler.metrics import SchedulerCollector
 from lastword_scheduler.process import run_timetable
 from lastword_scheduler.reports import SweepReport
 from lastword_scheduler.timetable import generic_reconciler, timetable
@@ -50,8 +51,15 @@ def scheduler(allow_unsafe_timing: bool) -> None:
     contact = Contact(config.lease_ttl)
     leadership = Leadership(ledger, lease_ttl_s=config.lease_ttl, contact=contact)
     jobs = timetable(config, ledger, contact)
-    serve_metrics(SchedulerCollector(ledger, jobs, leadership, found), config.metrics_addr)
-    run_timetable(jobs, ledger, leadership)
+    collector = SchedulerCollector(ledger, jobs, leadership, found)
+
+    def ready() -> list[str]:
+        return [] if contact.is_kept else [f"the ledger at {ledger.address} does not answer"]
+
+    def serve(healthy: Look) -> None:
+        listen(application(collector, healthy=healthy, ready=ready), config.metrics_addr)
+
+    run_timetable(jobs, ledger, leadership, config=config, serve=serve)
 
 
 def _sweep_twice(generic: GenericReconciler, config: Config) -> SweepReport:

@@ -37,6 +37,11 @@ class Contact:
         self._since = None
 
     @property
+    def is_kept(self) -> bool:
+        """Whether the ledger answered lately."""
+        return self._last is not None and self.clock() - self._last <= self.lease_ttl_s
+
+    @property
     def leases_tell(self) -> bool:
         """Whether an expired lease means that its worker is silent."""
         return self._since is not None and self.clock() - self._since >= self.lease_ttl_s

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -117,17 +116,6 @@ class SchedulerCollector(Collector):
                     [job.name, kind], counters.get((Counted.SWEPT, f"{job.name}/{kind}"), 0)
                 )
         yield from (sweeps, swept)
-
-
-def serve_metrics(collector: Collector, address: str) -> None:
-    """Let `address` be scraped. One that is taken is told of: healing matters more."""
-    registry = CollectorRegistry()
-    registry.register(collector)
-    host, _, port = address.rpartition(":")
-    try:
-        start_http_server(int(port), host.strip("[]"), registry)
-    except OSError as error:
-        log_notice(logging.WARNING, "metrics_unavailable", address=address, why=error)
 
 
 def _gauge(name: str, meaning: str) -> GaugeMetricFamily:

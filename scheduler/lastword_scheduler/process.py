@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from apscheduler.events import (
@@ -19,10 +20,13 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from lastword.config import Config
 from lastword.errors import LastwordError
 from lastword.logs import log_notice
+from lastword.pulse import Pulse
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.leading import Leadership
+from lastword_scheduler.listening import Look
 from lastword_scheduler.running import Job, Runner
 
 #: The share of its interval by which a job's runs are spread, so that schedulers fall out of step.
@@ -35,8 +39,22 @@ _TROUBLE = {
 }
 
 
-def run_timetable(jobs: Sequence[Job], ledger: Ledger, leadership: Leadership) -> None:
+def run_timetable(
+    jobs: Sequence[Job],
+    ledger: Ledger,
+    leadership: Leadership,
+    *,
+    config: Config,
+    serve: Callable[[Look], None] = lambda look: None,
+) -> None:
     """Run the jobs, each by itself at its interval, until SIGTERM or SIGINT.
+
+    Args:
+        jobs: the timetable.
+        ledger: where what they do is kept.
+        leadership: whether this process acts.
+        config: how often health is told, and where.
+        serve: is given what looks at this process's health, before the first job runs.
 
     Raises:
         LastwordError: so many sweeps hang that only a new process helps.
@@ -71,16 +89,30 @@ def run_timetable(jobs: Sequence[Job], ledger: Ledger, leadership: Leadership) -
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     leadership.start()
+    pulse = _pulse(config, jobs, runner, leadership)
+    serve(pulse.troubles)
+    pulse.start()
     log_notice(logging.INFO, "scheduler_started", jobs=", ".join(job.name for job in jobs))
     try:
         scheduler.start()
     finally:
+        pulse.stopping()
         leadership.stop()
+        pulse.stop()
     log_notice(logging.INFO, "scheduler_stopped")
     if stuck.is_set():
         raise LastwordError(
             "the scheduler's sweeps hang", mend="let what started it start it again"
         )
+
+
+def _pulse(config: Config, jobs: Sequence[Job], runner: Runner, leadership: Leadership) -> Pulse:
+    def look() -> list[str]:
+        dead = [] if leadership.is_alive() else ["the thread that keeps the lease died"]
+        return dead + runner.overdue(jobs)
+
+    file = Path(config.health_file) if config.health_file else None
+    return Pulse(look, every_s=config.heartbeat_interval, file=file)
 
 
 def _report(event: JobEvent) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lastword.logs import log_notice
@@ -16,6 +16,9 @@ from lastword_scheduler.reports import GivenUp, SweepReport
 
 #: Sweeps that hang at once before this process is no good any more.
 MOST_HUNG = 8
+
+#: Intervals by which a job's turn may be late, beyond the deadline of the run before.
+LATE = 3
 
 #: Seconds the record of a sweep may take; without it the sweep is done all the same.
 RECORDED_WITHIN_S = 15.0
@@ -61,10 +64,13 @@ class Runner:
         self._leadership = leadership
         self._give_up = give_up
         self._hung: list[threading.Thread] = []
+        self._came: dict[str, float] = {}
+        self._began = time.monotonic()
         self._lock = threading.Lock()
 
     def run(self, job: Job) -> None:
         """Run `job` once, if this process leads."""
+        self._came[job.name] = time.monotonic()
         if not self._leadership.is_held:
             return
         began = time.monotonic()
@@ -81,6 +87,18 @@ class Runner:
         self._bounded(lambda: record_sweep(self._ledger, record), kept, "record", RECORDED_WITHIN_S)
         if kept.error is not None:
             log_notice(logging.WARNING, "sweep_unrecorded", job=job.name, why=kept.error)
+
+    def overdue(self, jobs: Sequence[Job]) -> list[str]:
+        """Jobs whose turn has not come for so long that the timetable must stand still, in words.
+
+        Leading or not: whoever stands by has to be able to act at once.
+        """
+        now, said = time.monotonic(), []
+        for job in jobs:
+            silent_s = now - self._came.get(job.name, self._began)
+            if silent_s > LATE * job.every_s + job.deadline_s:
+                said.append(f"{job.name} had no turn for {silent_s:.0f} s")
+        return said
 
     def _record(
         self, job: Job, attempted: Attempted, *, in_time: bool, took_s: float

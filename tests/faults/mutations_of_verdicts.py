@@ -184,12 +184,12 @@ OF_PARENTS_AND_OPERATORS = (
     ),
     Mutation(
         "leases: a worker that was ended has none",
-        (Edit("workers.py", "known.ended_at IS NULL AND ", "", times=3),),
+        (Edit("leases.py", "known.ended_at IS NULL AND ", "", times=3),),
         (EVIDENCE, "test_a_worker_that_was_ended_has_no_lease_whatever_is_left_of_it"),
     ),
     Mutation(
         "leases: one that has run out is none",
-        (Edit("workers.py", " AND known.lease_until > {now}", "", times=3),),
+        (Edit("leases.py", " AND known.lease_until > {now}", "", times=3),),
         (GUARDS, "test_a_worker_whose_lease_has_run_out_reserves_nothing"),
     ),
     Mutation(

@@ -9,11 +9,13 @@ import click
 
 from lastword import __version__
 from lastword.cli.check import check, migrate
+from lastword.cli.healthy import healthy
 from lastword.cli.operations import operations
 from lastword.cli.runs import runs
 from lastword.cli.schedules import schedules
 from lastword.cli.sweeps import sweeps
 from lastword.cli.tenants import tenants
+from lastword.cli.web import web
 from lastword.cli.workers import workers
 from lastword.errors import ConfigError, LastwordError, StartRefused, UnsafeTiming
 
@@ -52,7 +54,9 @@ def lastword() -> None:
     """Every accepted run reaches exactly one honest terminal truth."""
 
 
-for command in (check, migrate, operations, runs, schedules, sweeps, tenants, workers):
+for group in (operations, runs, schedules, sweeps, tenants, workers):
+    lastword.add_command(group)
+for command in (check, healthy, migrate, web):
     lastword.add_command(command)
 
 

@@ -1,0 +1,45 @@
+"""`lastword web`: the monitoring web."""
+
+from __future__ import annotations
+
+import click
+
+from lastword.cli.opening import open_current
+from lastword.errors import LastwordError
+from lastword.logs import configure_logging
+from lastword.timing import chain_of, require_safe, violations
+
+#: Seconds that requests which are under way get when the web is stopped.
+STOPS_WITHIN_S = 10
+
+
+@click.command()
+@click.option(
+    "--allow-unsafe-timing",
+    is_flag=True,
+    help="Start although durations do not fit into each other; `lastword check` says which.",
+)
+def web(allow_unsafe_timing: bool) -> None:
+    """Serve the monitoring web at LASTWORD_WEB_ADDR until stopped."""
+    try:
+        import uvicorn
+
+        from lastword.web.app import create_app
+    except ImportError as error:
+        raise LastwordError(
+            f"the web needs {error.name}, which is not installed",
+            mend="run `pip install 'lastword[web]'`",
+        ) from error
+    config, ledger = open_current()
+    configure_logging(config.log_format)
+    found = violations(chain_of(config))
+    require_safe(found, allowed=allow_unsafe_timing or config.allow_unsafe_timing)
+    host, _, port = config.web_addr.rpartition(":")
+    uvicorn.run(
+        create_app(ledger),
+        host=host.strip("[]"),
+        port=int(port),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOPS_WITHIN_S,
+    )

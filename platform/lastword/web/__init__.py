@@ -1,0 +1,1 @@
+"""The monitoring web: for now only its health; the pages follow."""
