@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from apscheduler.events import (
     EVENT_JOB_ERROR,
@@ -45,7 +44,7 @@ def run_timetable(
     leadership: Leadership,
     *,
     config: Config,
-    serve: Callable[[Look], None] = lambda look: None,
+    serve: Callable[[Look], None],
 ) -> None:
     """Run the jobs, each by itself at its interval, until SIGTERM or SIGINT.
 
@@ -59,50 +58,61 @@ def run_timetable(
     Raises:
         LastwordError: so many sweeps hang that only a new process helps.
     """
-    scheduler = BlockingScheduler(
-        timezone="UTC",
-        executors={"default": ThreadPoolExecutor(max(1, len(jobs)))},
-        # Late is better than never, once is enough, and never two at a time. APScheduler's own
-        # default gives up on a run that is one second late.
-        job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
-    )
-    stuck = threading.Event()
+    stuck, scheduler = threading.Event(), _scheduler(len(jobs))
+
+    def stop(*signalled: object) -> None:
+        del signalled
+        scheduler.shutdown(wait=False)
 
     def give_up() -> None:
         stuck.set()
-        scheduler.shutdown(wait=False)
+        stop()
 
     runner = Runner(ledger, leadership, give_up=give_up)
-    for job in jobs:
-        scheduler.add_job(
-            partial(runner.run, job),
-            IntervalTrigger(seconds=job.every_s, jitter=job.every_s * JITTER, timezone="UTC"),
-            id=job.name,
-            name=job.name,
-        )
-    scheduler.add_listener(_report, sum(_TROUBLE))
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        scheduler.shutdown(wait=False)
-
+    _put_down(jobs, scheduler, runner)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    leadership.start()
     pulse = _pulse(config, jobs, runner, leadership)
     serve(pulse.troubles)
-    pulse.start()
     log_notice(logging.INFO, "scheduler_started", jobs=", ".join(job.name for job in jobs))
+    _run(scheduler, leadership, pulse)
+    log_notice(logging.INFO, "scheduler_stopped")
+    if stuck.is_set():
+        raise LastwordError(
+            "the scheduler's sweeps hang", mend="let what started it start it again"
+        )
+
+
+def _run(scheduler: BlockingScheduler, leadership: Leadership, pulse: Pulse) -> None:
+    leadership.start()
+    pulse.start()
     try:
         scheduler.start()
     finally:
         pulse.stopping()
         leadership.stop()
         pulse.stop()
-    log_notice(logging.INFO, "scheduler_stopped")
-    if stuck.is_set():
-        raise LastwordError(
-            "the scheduler's sweeps hang", mend="let what started it start it again"
+
+
+def _scheduler(jobs: int) -> BlockingScheduler:
+    scheduler = BlockingScheduler(
+        timezone="UTC",
+        executors={"default": ThreadPoolExecutor(max(1, jobs))},
+        # Late is better than never, once is enough, and never two at a time. APScheduler's own
+        # default gives up on a run that is one second late.
+        job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+    )
+    scheduler.add_listener(_report, sum(_TROUBLE))
+    return scheduler
+
+
+def _put_down(jobs: Sequence[Job], scheduler: BlockingScheduler, runner: Runner) -> None:
+    for job in jobs:
+        scheduler.add_job(
+            partial(runner.run, job),
+            IntervalTrigger(seconds=job.every_s, jitter=job.every_s * JITTER, timezone="UTC"),
+            id=job.name,
+            name=job.name,
         )
 
 
