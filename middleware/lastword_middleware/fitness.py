@@ -33,12 +33,14 @@ class Fitness:
         worker: Dramatiq's worker.
         gone_within_s: when it would have been killed, had it been told from outside to stop, in
             seconds.
+        loop_answers_within_s: how long the event loop may be kept, in seconds.
+        ending_for: what was wrong, once that made it end this process.
     """
 
     worker: Worker
     gone_within_s: float
     loop_answers_within_s: float = LOOP_ANSWERS_WITHIN_S
-    _is_ending: bool = False
+    ending_for: tuple[str, ...] = ()
     _is_draining: bool = False
     _loop_asked: float | None = None
 
@@ -50,9 +52,9 @@ class Fitness:
         is told by the log.
         """
         troubles = self.troubles()
-        if not troubles or self._is_ending:
+        if not troubles or self.ending_for:
             return
-        self._is_ending = True
+        self.ending_for = tuple(troubles)
         log_notice(logging.CRITICAL, "worker_unfit", why=", ".join(troubles))
         if multiprocessing.parent_process() is not None:
             self._end()
@@ -63,7 +65,7 @@ class Fitness:
         The signal goes to the process that Dramatiq's command line is: one of its workers that
         ended by itself would look to it like one that crashed.
         """
-        if self._is_draining or self._is_ending:
+        if self._is_draining or self.ending_for:
             return
         self._is_draining = True
         parent = multiprocessing.parent_process()

@@ -115,9 +115,11 @@ class WorkerLife:
             return None
 
         def look() -> list[str]:
+            if fitness.ending_for or self._tracker.stopping.is_set():
+                # One that drains has threads that have ended.
+                return list(fitness.ending_for)
             stopped = [] if heartbeat.is_alive() else ["the heartbeat's thread died"]
-            # One that drains has threads that have ended.
-            return [] if self._tracker.stopping.is_set() else [*stopped, *fitness.troubles()]
+            return [*stopped, *fitness.troubles()]
 
         config = self._tracker.config
         file = Path(config.health_file) if config.health_file else None
