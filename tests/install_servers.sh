@@ -3,11 +3,15 @@
 # what is left out.
 set -euo pipefail
 
-if [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; then
+missing=()
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing+=(rabbitmq-server)
+command -v systemd-analyze >/dev/null || missing+=(systemd)
+command -v docker-compose >/dev/null || missing+=(docker-compose)
+if [ ${#missing[@]} = 0 ]; then
     exit 0
 fi
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "left out: the tests on RabbitMQ; install Debian's package rabbitmq-server to have them" >&2
+    echo "left out: tests that need Debian's ${missing[*]}; install them to have those too" >&2
     exit 0
 fi
 
@@ -19,7 +23,7 @@ if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
 fi
 export DEBIAN_FRONTEND=noninteractive
-install=(apt-get install -y -qq --no-install-recommends rabbitmq-server)
+install=(apt-get install -y -qq --no-install-recommends "${missing[@]}")
 log=$(mktemp)
 if ! "${install[@]}" >"$log" 2>&1; then
     apt-get update -qq >>"$log" 2>&1

@@ -39,6 +39,12 @@ class Harmless(Middleware):
         pass
 
 
+@pytest.fixture
+def database_url(new_postgres_url: str) -> str:
+    """One database is enough for what has nothing to do with it."""
+    return new_postgres_url
+
+
 def rules(found: list[Violation]) -> list[Rule]:
     return [violation.rule for violation in found]
 

@@ -15,6 +15,8 @@ import redis
 from lastword.checks import CHECKS_GROUP, Finding
 from lastword.cli.output import json_option, print_json
 from lastword.config import EMBEDDED, Config, load_config, redacted
+from lastword.deployment.reading import read_deployment
+from lastword.deployment.units import Role
 from lastword.domains import required_reconcilers
 from lastword.embedded import resolve_broker_url
 from lastword.errors import BrokerUnavailable, LastwordError
@@ -88,7 +90,9 @@ def check(directory: Path | None, modules: tuple[str, ...], as_json: bool) -> No
     report.look("configuration", lambda: _configuration(config))
     report.look("timing", lambda: _timing(config))
     report.look("actors", lambda: _actors(config, modules))
-    if directory is None:
+    if directory is not None:
+        report.look("deployment", lambda: _deployment(directory, config))
+    else:
         report.look("ledger", lambda: _ledger(config))
         report.look("broker", lambda: _broker(config))
     _print(report, as_json=as_json)
@@ -131,6 +135,17 @@ def _actors(config: Config, modules: Sequence[str]) -> Iterator[Finding | str]:
             yield finding
     if not found:
         yield "every operation that is offered has one, and each is inside its policy"
+
+
+def _deployment(directory: Path, config: Config) -> Iterator[Finding | str]:
+    read = read_deployment(directory, config)
+    yield from read.findings
+    if not read.findings:
+        granted_s = min(unit.granted_s for unit in read.units if unit.role is Role.WORKER)
+        yield (
+            f"{len(read.units)} units in {directory} start and stop our processes as they have to "
+            f"be; every worker is granted {granted_s:g} s at least"
+        )
 
 
 def _ledger(config: Config) -> Iterator[Finding | str]:
