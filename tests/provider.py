@@ -13,8 +13,10 @@ from lastword_jobs.graph.client import GraphClient, Traffic
 from lastword_jobs.graph.tokens import Credentials, TokenCache
 from lastword_jobs.graph_server.app import GraphServer, create_app
 from lastword_jobs.graph_server.faults import Laboratory
+from lastword_jobs.graph_server.rules import Rules
 from lastword_jobs.graph_server.seeding import Size, seed_tenant
 from lastword_jobs.graph_server.serving import served
+from lastword_jobs.graph_server.throttling import Throttle
 from lastword_jobs.graph_server.tokens import TokenIssuer
 
 TENANT, CLIENT_ID, SECRET, RUN_ID = "contoso", "app-1", "a-secret-nobody-may-see", "run-1"
@@ -44,6 +46,8 @@ class Provider:
         self.graph.tenants = {TENANT: seed_tenant(TENANT, Size.M)}
         self.graph.tokens = TokenIssuer(CLIENT_ID, SECRET)
         self.graph.laboratory = Laboratory()
+        self.graph.rules = Rules()
+        self.graph.throttle = Throttle()
         self.waits.clear()
 
     def fault(self, **rule: Any) -> None:

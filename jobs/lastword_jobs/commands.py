@@ -32,15 +32,36 @@ LOOK_EVERY_S = 0.5
 @click.option(
     "--latency", "latency_s", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS"
 )
+@click.option(
+    "--scale",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    help="What the documented limits are divided by; 0: no limits.",
+)
+@click.option(
+    "--retry-after",
+    type=click.Choice(["int", "decimal", "date", "absent", "mixed"]),
+    default="int",
+    help="How a throttled answer says when to come back.",
+)
+@click.option("--lenient", is_flag=True, help="Ignore read-only properties instead of refusing.")
 @click.option("--url-file", type=click.Path(path_type=Path), help="Where to write the base URL.")
 def graph_server(
-    pairs: tuple[str, ...], port: int, latency_s: float, url_file: Path | None
+    pairs: tuple[str, ...],
+    port: int,
+    latency_s: float,
+    scale: float,
+    retry_after: str,
+    lenient: bool,
+    url_file: Path | None,
 ) -> None:
     """Serve a local Graph API with made-up tenants, for trying things out and for tests."""
     _require_operations()
     from lastword_jobs.graph_server.app import create_app
-    from lastword_jobs.graph_server.seeding import Size, seed_tenant
+    from lastword_jobs.graph_server.rules import RetryAfter, Rules
+    from lastword_jobs.graph_server.seeding import seed_tenant
     from lastword_jobs.graph_server.serving import serve
+    from lastword_jobs.graph_server.tenants import Size
     from lastword_jobs.graph_server.tokens import TokenIssuer
 
     config = load_config()
@@ -55,11 +76,11 @@ def graph_server(
     secret = config.graph_client_secret or secrets.token_urlsafe(24)
     if not config.graph_client_secret:
         click.echo(f"client id {client_id}, client secret {secret}", err=True)
-    serve(
-        create_app(tenants, TokenIssuer(client_id, secret), latency_s=latency_s),
-        port=port,
-        url_file=url_file,
+    rules = Rules(
+        latency_s=latency_s, strict=not lenient, scale=scale, retry_after=RetryAfter(retry_after)
     )
+    app = create_app(tenants, TokenIssuer(client_id, secret), rules=rules)
+    serve(app, port=port, url_file=url_file)
 
 
 @click.command()
@@ -89,7 +110,7 @@ def up(workers: int, threads: int) -> None:
 
 def _stay_up(config: Config, asked: threading.Event, *, workers: int, threads: int) -> None:
     from lastword_jobs.demo.system import running_system
-    from lastword_jobs.graph_server.seeding import Size
+    from lastword_jobs.graph_server.tenants import Size
 
     tenants = {DEMO_TENANT: Size.M}
     with running_system(config, tenants=tenants, workers=workers, threads=threads) as system:

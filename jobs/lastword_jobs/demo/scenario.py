@@ -21,7 +21,7 @@ from lastword.starting import Application, start_in
 from lastword.states import Outcome
 from lastword.storage.ledger import Row
 from lastword_jobs.demo.system import System
-from lastword_jobs.graph_server.seeding import Size
+from lastword_jobs.graph_server.tenants import Size
 
 #: Seconds an act waits for the moment at which to strike.
 STRIKE_WITHIN_S = 20.0

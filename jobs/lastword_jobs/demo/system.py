@@ -18,7 +18,7 @@ from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
 from lastword.storage.schema import migrate
 from lastword.supervisor import Supervisor
-from lastword_jobs.graph_server.seeding import Size
+from lastword_jobs.graph_server.tenants import Size
 from lastword_middleware.broker import plain_broker, require_broker
 
 #: Seconds the processes get to come up.

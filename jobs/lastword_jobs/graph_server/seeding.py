@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cache
 from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
-Entity = dict[str, Any]
+from lastword_jobs.graph_server.parts import add_parts
+from lastword_jobs.graph_server.tenants import Entity, Size, Tenant, stable_id
+
+__all__ = ["COUNTS", "Size", "read_seed", "seed_tenant"]
 
 SEED = Path(__file__).parent / "seed"
-
-
-class Size(StrEnum):
-    """How much a tenant holds."""
-
-    S = "S"
-    M = "M"
-    L = "L"
-
-
-#: Objects of each collection by size; the first three are policies: 20, 150 and 600.
-COUNTS: dict[Size, dict[str, int]] = {
-    Size.S: {
-        "configurationPolicies": 12,
-        "deviceConfigurations": 5,
-        "deviceCompliancePolicies": 3,
-        "assignmentFilters": 2,
-        "roleScopeTags": 2,
-    },
-    Size.M: {
-        "configurationPolicies": 90,
-        "deviceConfigurations": 35,
-        "deviceCompliancePolicies": 25,
-        "assignmentFilters": 12,
-        "roleScopeTags": 6,
-    },
-    Size.L: {
-        "configurationPolicies": 360,
-        "deviceConfigurations": 150,
-        "deviceCompliancePolicies": 90,
-        "assignmentFilters": 40,
-        "roleScopeTags": 20,
-    },
-}
 
 _TEMPLATES = {
     "configurationPolicies": "configurationPolicies_page1",
@@ -55,20 +21,30 @@ _TEMPLATES = {
     "deviceCompliancePolicies": "deviceCompliancePolicies_expanded",
     "assignmentFilters": "assignmentFilters",
     "roleScopeTags": "roleScopeTags",
+    "groups": "groups_page",
+    "directoryRoleDefinitions": "roleDefinitions_directory",
+    "roleDefinitions": "roleDefinitions_device",
+    "notificationMessageTemplates": "notificationMessageTemplates",
+    "conditionalAccessPolicies": "conditionalAccessPolicies",
 }
 
+#: Objects of each collection by size; the first three are policies: 20, 150 and 600.
+COUNTS: dict[Size, dict[str, int]] = {
+    size: dict(zip(_TEMPLATES, counts, strict=True))
+    for size, counts in {
+        Size.S: (12, 5, 3, 2, 2, 50, 10, 3, 1, 2),
+        Size.M: (90, 35, 25, 12, 6, 2_000, 60, 8, 3, 12),
+        Size.L: (360, 150, 90, 40, 20, 25_000, 120, 20, 8, 40),
+    }.items()
+}
 
-@dataclass(slots=True)
-class SeededTenant:
-    """One tenant's objects, by collection, in the order in which they are listed."""
-
-    tenant_id: str
-    collections: dict[str, list[Entity]] = field(default_factory=dict)
+#: Collections for evidence: the same few objects whatever the size.
+_POSTURE = ("organization", "subscribedSkus", "secureScores", "auditEvents")
 
 
-def seed_tenant(tenant_id: str, size: Size) -> SeededTenant:
+def seed_tenant(tenant_id: str, size: Size) -> Tenant:
     """A tenant of a size."""
-    tenant = SeededTenant(tenant_id)
+    tenant = Tenant(tenant_id, size)
     for collection, count in COUNTS[size].items():
         seed = read_seed(_TEMPLATES[collection])["value"]
         made = [template for template in seed if not template.get("isBuiltIn")]
@@ -77,6 +53,16 @@ def seed_tenant(tenant_id: str, size: Size) -> SeededTenant:
             _made_from(template, tenant_id, collection, number)
             for number, template in enumerate(templates, start=1)
         ]
+    tenant.collections["compliancePolicies"] = []
+    posture = read_seed("posture")
+    for collection in _POSTURE:
+        tenant.collections[collection] = _copy(posture[collection])
+    tenant.documents = _copy(posture["documents"])
+    add_parts(
+        tenant,
+        settings=read_seed("configurationPolicies_settings_by_policy"),
+        assignments=read_seed("assignments_by_policy"),
+    )
     return tenant
 
 
@@ -89,9 +75,17 @@ def read_seed(name: str) -> dict[str, Any]:
 
 def _made_from(template: Entity, tenant_id: str, collection: str, number: int) -> Entity:
     name_key = "name" if "name" in template else "displayName"
-    entity: Entity = json.loads(json.dumps(template))
-    # The built-in scope tag is there once, and has the id 0 in every tenant.
+    entity: Entity = _copy(template)
+    # What is built in is there once, and has the same id in every tenant.
     if not template.get("isBuiltIn"):
-        entity["id"] = str(uuid5(NAMESPACE_URL, f"{tenant_id}/{collection}/{number}"))
+        entity["id"] = stable_id(tenant_id, collection, str(number))
         entity[name_key] = f"{template[name_key]} {number:03}"
+    if "mailNickname" in entity:
+        entity["mailNickname"] = f"{template['mailNickname']}-{number:03}"
+    if "templateId" in entity and not template.get("isBuiltIn"):
+        entity["templateId"] = entity["templateId"] and entity["id"]
     return entity
+
+
+def _copy(value: Any) -> Any:
+    return json.loads(json.dumps(value))

@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Roles an application has unless a test takes some away.
-ALL_ROLES = frozenset({"DeviceManagementConfiguration.Read.All", "DeviceManagementRBAC.Read.All"})
+from lastword_jobs.graph_server.catalogue import ALL_ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +29,29 @@ class TokenRefused(Exception):
         self.description = description
         super().__init__(code)
 
+    def document(self, *, timestamp: str) -> dict[str, Any]:
+        """The body of the answer."""
+        number = self.description.partition(":")[0].removeprefix("AADSTS")
+        return {
+            "error": self.code,
+            "error_description": self.description,
+            "error_codes": [int(number)],
+            "timestamp": timestamp,
+        }
+
 
 @dataclass(slots=True)
 class TokenIssuer:
     """Gives and checks tokens.
 
     Args:
-        client_id: the one application that is registered.
+        client_id: the application that is registered.
         client_secret: its secret.
         lifetime_s: how long a token lives, in seconds.
+        roles: what a token allows.
         clock: seconds that only go up.
+        others: further applications, their secrets by their ids.
+        expired_secrets: applications whose secret is right and too old.
     """
 
     client_id: str
@@ -47,6 +59,8 @@ class TokenIssuer:
     lifetime_s: float = 3599.0
     roles: frozenset[str] = ALL_ROLES
     clock: Callable[[], float] = time.monotonic
+    others: dict[str, str] = field(default_factory=dict)
+    expired_secrets: set[str] = field(default_factory=set)
     _grants: dict[str, Grant] = field(default_factory=dict)
 
     def issue(
@@ -59,18 +73,10 @@ class TokenIssuer:
         """
         if tenant_id not in tenants:
             raise TokenRefused("invalid_request", f"AADSTS90002: Tenant '{tenant_id}' not found.")
-        if form.get("grant_type") != "client_credentials":
-            raise TokenRefused("unsupported_grant_type", "AADSTS70003: Unsupported grant type.")
-        if not form.get("scope", "").endswith("/.default"):
-            raise TokenRefused("invalid_scope", "AADSTS1002012: The scope is not valid.")
-        if form.get("client_id") != self.client_id:
-            raise TokenRefused("unauthorized_client", "AADSTS700016: Application not found.")
-        given = form.get("client_secret", "")
-        if not secrets.compare_digest(given.encode(), self.client_secret.encode()):
-            raise TokenRefused("invalid_client", "AADSTS7000215: Invalid client secret provided.")
+        client_id = self._client(form)
         token = secrets.token_urlsafe(32)
         self._grants[token] = Grant(
-            tenant_id, self.client_id, self.roles, self.clock() + self.lifetime_s
+            tenant_id, client_id, self.roles, self.clock() + self.lifetime_s
         )
         return {
             "token_type": "Bearer",
@@ -79,11 +85,41 @@ class TokenIssuer:
             "access_token": token,
         }
 
+    def _client(self, form: Mapping[str, str]) -> str:
+        for name in ("grant_type", "client_id", "scope"):
+            if not form.get(name):
+                text = f"AADSTS900144: The request body must contain the parameter '{name}'."
+                raise TokenRefused("invalid_request", text)
+        if form["grant_type"] != "client_credentials":
+            raise TokenRefused("unsupported_grant_type", "AADSTS70003: Unsupported grant type.")
+        if not form["scope"].endswith("/.default"):
+            raise TokenRefused("invalid_scope", "AADSTS1002012: The scope is not valid.")
+        client_id = form["client_id"]
+        secret = {**self.others, self.client_id: self.client_secret}.get(client_id)
+        if secret is None:
+            raise TokenRefused("unauthorized_client", "AADSTS700016: Application not found.")
+        given = form.get("client_secret", "")
+        if not given:
+            text = "AADSTS7000218: The request body must contain a 'client_secret'."
+            raise TokenRefused("invalid_client", text)
+        if not secrets.compare_digest(given.encode(), secret.encode()):
+            raise TokenRefused("invalid_client", "AADSTS7000215: Invalid client secret provided.")
+        if client_id in self.expired_secrets:
+            text = "AADSTS7000222: The provided client secret keys are expired."
+            raise TokenRefused("invalid_client", text)
+        return client_id
+
     def check(self, header: str | None) -> Grant | None:
         """The grant behind an Authorization header; None when it is missing, unknown or expired."""
         scheme, _, token = (header or "").partition(" ")
         grant = self._grants.get(token) if scheme.lower() == "bearer" else None
         return grant if grant and grant.expires_at > self.clock() else None
+
+    def revoke(self, tenant_id: str) -> None:
+        """Let every token of a tenant expire now."""
+        for token, grant in list(self._grants.items()):
+            if grant.tenant_id == tenant_id:
+                del self._grants[token]
 
     def revoke_all(self) -> None:
         """Let every token expire now."""
