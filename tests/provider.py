@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ import httpx
 from lastword_jobs.graph.client import GraphClient, Traffic
 from lastword_jobs.graph.tokens import Credentials, TokenCache
 from lastword_jobs.graph_server.app import GraphServer, create_app
+from lastword_jobs.graph_server.clock import VirtualClock
 from lastword_jobs.graph_server.faults import Laboratory
 from lastword_jobs.graph_server.rules import Rules
 from lastword_jobs.graph_server.seeding import Size, seed_tenant
@@ -47,12 +49,34 @@ class Provider:
         self.graph.tokens = TokenIssuer(CLIENT_ID, SECRET)
         self.graph.laboratory = Laboratory()
         self.graph.rules = Rules()
+        self.graph.clock = time.time
         self.graph.throttle = Throttle()
         self.waits.clear()
 
     def fault(self, **rule: Any) -> None:
-        answer = self.http.post(f"{self.url}/_lab/faults", json=rule)
+        self.lab("faults", **rule)
+
+    def lab(self, name: str, **body: Any) -> dict[str, Any]:
+        """Ask the laboratory: `faults`, `rules`, `seed`, `drift` or `reset`."""
+        answer = self.http.post(f"{self.url}/_lab/{name}", json=body)
         assert answer.status_code == 200, answer.text
+        done: dict[str, Any] = answer.json()
+        return done
+
+    def drift(self, name: str, **details: Any) -> dict[str, Any]:
+        """Let a named drift happen in the tenant; what was done."""
+        return self.lab("drift", tenant=TENANT, drift=name, **details)
+
+    def stop_time(self) -> VirtualClock:
+        """Give the server a clock that only moves when somebody waits on it."""
+        clock = VirtualClock()
+        self.graph.clock = self.graph.tokens.clock = clock
+        return clock
+
+    def counts(self) -> dict[str, int]:
+        """How many requests went to each route, ids left open."""
+        counts: dict[str, int] = self.http.get(f"{self.url}/_lab/journal/counts").json()["routes"]
+        return counts
 
     def journal(self, ending: str = "") -> list[dict[str, Any]]:
         """The requests so far whose path ends like this."""
@@ -69,11 +93,40 @@ class Provider:
         }
         return self.http.post(f"{self.url}/{tenant}/oauth2/v2.0/token", data=form)
 
-    def ask(self, path: str, token: str | None = None) -> httpx.Response:
-        """GET a path with this token, or a fresh one."""
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        """Any request with this token, or a fresh one."""
         token = self.ask_token().json()["access_token"] if token is None else token
         url = path if path.startswith("http") else f"{self.url}/{path}"
-        return self.http.get(url, headers={"Authorization": f"Bearer {token}"})
+        headers = {"Authorization": f"Bearer {token}", **(headers or {})}
+        if content is not None:
+            headers = {"Content-Type": "application/json", **headers}
+            return self.http.request(method, url, headers=headers, content=content)
+        return self.http.request(method, url, headers=headers, json=body)
+
+    def ask(self, path: str, token: str | None = None) -> httpx.Response:
+        """GET a path with this token, or a fresh one."""
+        return self.send("GET", path, token=token)
+
+    def all_pages(self, path: str) -> list[dict[str, Any]]:
+        """Every object of a listing, whatever its pages."""
+        token = self.ask_token().json()["access_token"]
+        entities: list[dict[str, Any]] = []
+        link: str | None = path
+        while link is not None:
+            answer = self.ask(link, token)
+            assert answer.status_code == 200, answer.text
+            entities += answer.json()["value"]
+            link = answer.json().get("@odata.nextLink")
+        return entities
 
     def client(self, *, secret: str = SECRET, run_id: str = RUN_ID) -> GraphClient:
         """The adapter, with a token cache of its own; it notes its waits instead of waiting."""

@@ -16,7 +16,7 @@ MAX_REQUESTS = 20
 #: The path that takes batches.
 BATCH_PATH = "$batch"
 
-_METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE"})
+_METHODS = ("GET", "POST", "PATCH", "PUT", "DELETE")
 _KEYS = frozenset({"id", "method", "url", "headers", "body", "dependsOn"})
 
 #: Answers one request of a batch.

@@ -75,7 +75,7 @@ class Call:
         if self.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise Refusal(415, "UnsupportedMediaType", "The content type must be application/json.")
         try:
-            document = json.loads(self.content)
+            document = json.loads(self.content, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
@@ -138,3 +138,8 @@ class Errand:
         if self.now_s < visible_at:
             raise not_found()
         return entity
+
+
+def _refuse_constant(name: str) -> None:
+    # Python reads NaN and Infinity; JSON has neither.
+    raise ValueError(name)

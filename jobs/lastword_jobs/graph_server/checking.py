@@ -21,18 +21,31 @@ _DEFINITION_ID = re.compile(r"[a-z0-9_.~{}-]+")
 #: Properties by which an object names the scope tags it carries.
 _TAG_LISTS = ("roleScopeTagIds", "roleScopeTags")
 
-_ACTION_TYPES = frozenset(
-    {
-        "noAction",
-        "notification",
-        "block",
-        "retire",
-        "wipe",
-        "removeResourceAccessProfiles",
-        "pushNotification",
-        "remoteLock",
-    }
+_ACTION_TYPES = (
+    "noAction",
+    "notification",
+    "block",
+    "retire",
+    "wipe",
+    "removeResourceAccessProfiles",
+    "pushNotification",
+    "remoteLock",
 )
+
+#: Properties whose values have to be of a kind, or one of a few words.
+_KINDS: Mapping[str, type] = {
+    "mailEnabled": bool,
+    "securityEnabled": bool,
+    "mailNickname": str,
+    "platforms": str,
+    "platform": str,
+    "technologies": str,
+    "rule": str,
+    "conditions": dict,
+    "rolePermissions": list,
+    "groupTypes": list,
+}
+_STATES = ("enabled", "disabled", "enabledForReportingButNotEnforced")
 
 #: What stands for no notification template.
 NO_TEMPLATE = "00000000-0000-0000-0000-000000000000"
@@ -47,7 +60,8 @@ def writable(body: Mapping[str, Any], errand: Errand) -> Entity:
     resource, kept = errand.resource, {}
     for key, value in body.items():
         if key == _TYPE:
-            kept[key] = written_out(str(value))
+            if resource.names_its_type:
+                kept[key] = written_out(str(value))
         elif "@odata." in key or key.startswith("#"):
             continue
         elif key in READ_ONLY:
@@ -127,7 +141,7 @@ def require_rules(rules: Any, tenant: Tenant) -> None:
     if not isinstance(actions, list) or not all(isinstance(action, dict) for action in actions):
         raise bad_request("The property 'scheduledActionConfigurations' must be a collection.")
     kinds = [action.get("actionType") for action in actions]
-    if "block" not in kinds or not set(kinds) <= _ACTION_TYPES:
+    if "block" not in kinds or any(kind not in _ACTION_TYPES for kind in kinds):
         raise bad_request("A rule needs the action 'block' and may have only known ones.")
     for action in actions:
         grace = action.get("gracePeriodHours", 0)
@@ -154,6 +168,11 @@ def _require_values(body: Entity, errand: Errand) -> None:
             raise bad_request(f"Invalid value for '{name_key}'.")
     if not isinstance(body.get("description"), str | None):
         raise bad_request("Invalid value for 'description'.")
+    for key in sorted(body.keys() & _KINDS.keys()):
+        if not isinstance(body[key], _KINDS[key]):
+            raise bad_request(f"Invalid value for '{key}'.")
+    if "state" in body and body["state"] not in _STATES:
+        raise bad_request(f"Invalid value '{body['state']}' for 'state'.")
     for key in _TAG_LISTS:
         if key in body:
             _require_tags(body[key], key, errand.tenant)

@@ -105,7 +105,7 @@ class LaboratoryRoutes:
         return {"asked": book.asked, "remembered": len(book.entries), "routes": dict(book.counts)}
 
     def _tenant(self, tenant_id: Any) -> Tenant:
-        if tenant_id not in self.graph.tenants:
+        if not isinstance(tenant_id, str) or tenant_id not in self.graph.tenants:
             raise ValueError(f"no tenant {tenant_id!r}; there are {sorted(self.graph.tenants)}")
         return self.graph.tenants[tenant_id]
 

@@ -21,7 +21,7 @@ from lastword_jobs.graph_server.routes import (
 )
 from lastword_jobs.graph_server.rules import Rules
 from lastword_jobs.graph_server.tenants import Tenant, stable_id
-from lastword_jobs.graph_server.throttling import Asker, Throttle
+from lastword_jobs.graph_server.throttling import Asker, Throttle, Throttled
 from lastword_jobs.graph_server.tokens import Grant, TokenIssuer
 
 #: Objects below which a page costs the directory less.
@@ -78,6 +78,8 @@ class GraphServer:
         try:
             answer = await self._struck(call, grant)
         except Refusal as refusal:
+            if isinstance(refusal, Throttled):
+                entry["early"] = refusal.is_early
             answer = refusal.answer(
                 request_id=ids["request-id"], client_request_id=client_request_id, date=stamp(now_s)
             )

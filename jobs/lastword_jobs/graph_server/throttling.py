@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -21,6 +22,9 @@ TELL_ABOVE, TELL_AT_MOST = 0.8, 1.8
 
 #: Seconds a throttled caller is sent away for at least, before its penalty.
 SHORTEST_WAIT_S = 1.0
+
+#: Seconds up to which coming back early makes a wait longer.
+LONGEST_PENALTY_S = 60.0
 
 #: Units in 10 s that the directory gives an application, by the size of the tenant.
 _DIRECTORY_UNITS = {Size.S: 3500.0, Size.M: 5000.0, Size.L: 8000.0}
@@ -101,7 +105,11 @@ class Bucket:
         """How much of the limit is used up."""
         return min(TELL_AT_MOST, (self.capacity - self.level) / self.capacity)
 
-    def take(self, units: float, now_s: float) -> float:
+    def is_closed(self, now_s: float) -> bool:
+        """Whether somebody was told to wait, and the wait is not over."""
+        return now_s < self.closed_until_s
+
+    def take(self, units: float, now_s: float, *, penalty_s: float) -> float:
         """Take units out; the seconds to wait when there are not enough, else 0."""
         self.level = min(self.capacity, self.level + (now_s - self.at_s) * self.rate)
         self.at_s = now_s
@@ -110,7 +118,39 @@ class Bucket:
         # What is refused counts all the same: who hammers on stays outside.
         self.level = max(self.level - units, self.capacity * (1 - TELL_AT_MOST))
         # Sums of many small inflows miss a whole by a hair.
-        return max(SHORTEST_WAIT_S, missing / self.rate) if missing > 1e-9 else 0.0
+        wait_s = max(SHORTEST_WAIT_S, missing / self.rate) if missing > 1e-9 else 0.0
+        if self.is_closed(now_s):
+            # Coming back early makes it longer, however full the bucket is by now.
+            left_s = self.closed_until_s - now_s
+            wait_s = max(wait_s, left_s, min(left_s + penalty_s, LONGEST_PENALTY_S))
+        if wait_s:
+            self.closed_until_s = now_s + wait_s
+        return wait_s
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a request is refused.
+
+    Attributes:
+        limit: the limit that keeps it out longest.
+        seconds: how long.
+        share: how much of a limit is used up.
+        is_early: whether it came before an earlier wait was over.
+    """
+
+    limit: Limit
+    seconds: float
+    share: float
+    is_early: bool
+
+
+class Throttled(Refusal):
+    """429, with whether the asker had been told to stay away longer."""
+
+    def __init__(self, headers: Mapping[str, str], *, is_early: bool) -> None:
+        self.is_early = is_early
+        super().__init__(429, "TooManyRequests", "Please retry again later.", headers)
 
 
 @dataclass(slots=True)
@@ -126,28 +166,26 @@ class Throttle:
         """Count a request; the headers that tell how much of a limit is used up.
 
         Raises:
-            Refusal: 429; a limit is used up, or the asker came back before it was told to.
+            Throttled: 429; a limit is used up, or the asker came back before it was told to.
         """
         if not rules.scale:
             return {}
-        longest_s, share, hit = 0.0, 0.0, None
-        for limit in asker.limits:
-            bucket = self._bucket(limit, rules, now_s)
-            early = now_s < bucket.closed_until_s
-            wait_s = bucket.take(asker.units, now_s)
-            if early:
-                # Coming back early makes it longer, however full the bucket is by now.
-                left_s = bucket.closed_until_s - now_s
-                wait_s = max(wait_s, left_s) + rules.penalty_s
-            if wait_s:
-                bucket.closed_until_s = now_s + wait_s
-            share = max(share, bucket.share)
-            if wait_s > longest_s:
-                longest_s, hit = wait_s, limit
+        waits = [self._wait(limit, asker, rules, now_s) for limit in asker.limits]
+        longest = max(waits, key=lambda wait: wait.seconds)
+        share = max(wait.share for wait in waits)
         headers = {"x-ms-throttle-limit-percentage": f"{share:.2f}"} if share > TELL_ABOVE else {}
-        if hit is not None:
-            raise self._refusal(asker, hit, longest_s, headers, rules, now_s)
+        if longest.seconds:
+            headers |= self._told(asker, longest, rules, now_s)
+            raise Throttled(headers, is_early=any(wait.is_early for wait in waits))
         return headers
+
+    def _wait(self, limit: Limit, asker: Asker, rules: Rules, now_s: float) -> Wait:
+        bucket = self._bucket(limit, rules, now_s)
+        is_early = limit.tells_when and bucket.is_closed(now_s)
+        # Nobody can keep to a wait of which nothing is said.
+        penalty_s = rules.penalty_s if limit.tells_when else 0.0
+        seconds = bucket.take(asker.units, now_s, penalty_s=penalty_s)
+        return Wait(limit, seconds, bucket.share, is_early)
 
     def _bucket(self, limit: Limit, rules: Rules, now_s: float) -> Bucket:
         key = f"{limit.scope} at {rules.scale:g}"
@@ -157,26 +195,16 @@ class Throttle:
             self.buckets[key] = Bucket(capacity, rate, capacity, now_s)
         return self.buckets[key]
 
-    def _refusal(
-        self,
-        asker: Asker,
-        limit: Limit,
-        wait_s: float,
-        headers: dict[str, str],
-        rules: Rules,
-        now_s: float,
-    ) -> Refusal:
-        form = rules.retry_after if limit.tells_when else RetryAfter.ABSENT
+    def _told(self, asker: Asker, wait: Wait, rules: Rules, now_s: float) -> dict[str, str]:
+        form = rules.retry_after if wait.limit.tells_when else RetryAfter.ABSENT
         if form is RetryAfter.MIXED:
             form = next(self._forms)
-        kind = "Read" if asker.kind == "read" else "Write"
-        told = {
-            **headers,
-            "x-ms-throttle-scope": f"Tenant_Application/{kind}/{limit.scope}",
+        kind = asker.kind.title()
+        return {
+            "x-ms-throttle-scope": f"Tenant_Application/{kind}/{wait.limit.scope}",
             "x-ms-throttle-information": f"{kind}LimitExceeded",
-            **retry_after(form, wait_s, now_s),
+            **retry_after(form, wait.seconds, now_s),
         }
-        return Refusal(429, "TooManyRequests", "Please retry again later.", told)
 
 
 def retry_after(form: RetryAfter, wait_s: float, now_s: float) -> dict[str, str]:
