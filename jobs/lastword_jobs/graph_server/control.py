@@ -56,17 +56,22 @@ class LaboratoryRoutes:
 
     def change_rules(self, asked: Any) -> dict[str, Any]:
         """POST /_lab/rules: some of the rules; the rest stays."""
-        self.graph.rules = changed_rules(self.graph.rules, _object(asked))
+        earlier = self.graph.rules
+        self.graph.rules = changed_rules(earlier, _object(asked))
+        if self.graph.rules.scale != earlier.scale:
+            # Waits told under other limits mean nothing any more.
+            self.graph.throttle = Throttle()
         return asdict(self.graph.rules)
 
     def seed(self, asked: Any) -> dict[str, Any]:
         """POST /_lab/seed: a tenant afresh; with the size null it is taken away."""
         asked = _object(asked, "tenant", "size")
         tenant_id, size = asked.get("tenant"), asked.get("size")
-        if not isinstance(tenant_id, str) or not tenant_id:
-            raise ValueError("seed needs a tenant")
-        earlier = self.graph.tenants.pop(tenant_id, None)
+        if not isinstance(tenant_id, str) or not tenant_id or "size" not in asked:
+            raise ValueError("seed needs a tenant and a size")
+        earlier = self.graph.tenants.get(tenant_id)
         if size is None:
+            self.graph.tenants.pop(tenant_id, None)
             return {"tenant": tenant_id, "collections": {}}
         tenant = seed_tenant(tenant_id, Size(size))
         # Delta tokens of what was there before are worth nothing now.

@@ -12,6 +12,7 @@ from lastword_jobs.graph_server.answers import Answer, Refusal, expired, not_all
 from lastword_jobs.graph_server.calls import Call, Errand, Target
 from lastword_jobs.graph_server.clock import Clock, stamp
 from lastword_jobs.graph_server.faults import Fault, Laboratory
+from lastword_jobs.graph_server.resources import Workload
 from lastword_jobs.graph_server.routes import (
     VERSIONS,
     handler_of,
@@ -137,6 +138,8 @@ class GraphServer:
         tenant, now_s = self.tenants[grant.tenant_id], self.clock()
         asker = asker_of(call, target, grant, tenant)
         headers = self.throttle.admit(asker, self.rules, now_s)
+        if asker.workload is Workload.DIRECTORY:
+            headers["x-ms-resource-unit"] = str(asker.units)
         handler = handler_of(call.method, target)
         require_role(call.method, target, grant)
         answer = handler(Errand(call, target, grant, tenant, self.rules, now_s))
@@ -164,6 +167,7 @@ def asker_of(call: Call, target: Target, grant: Grant, tenant: Tenant) -> Asker:
         workload=workload_of(target),
         kind="read" if call.method == "GET" else "write",
         units=max(1, units),
+        caller=call.headers.get("client-request-id", ""),
     )
 
 

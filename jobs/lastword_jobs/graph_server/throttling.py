@@ -39,17 +39,29 @@ class Limit:
         amount: requests, or units, in a window.
         window_s: the window in seconds.
         tells_when: whether the answer has a Retry-After.
+        in_units: whether it counts units; else every request is one.
     """
 
     scope: str
     amount: float
     window_s: float
     tells_when: bool = True
+    in_units: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Whose request is counted, and against what."""
+    """Whose request is counted, and against what.
+
+    Attributes:
+        client_id: the application.
+        tenant_id: the tenant.
+        size: the tenant's size.
+        workload: the service.
+        kind: whether it reads or writes.
+        units: what it costs where units are counted.
+        caller: the client's own id for what it is doing; who was told to wait is known by it.
+    """
 
     client_id: str
     tenant_id: str
@@ -57,6 +69,7 @@ class Asker:
     workload: Workload
     kind: Kind
     units: int = 1
+    caller: str = ""
 
     @property
     def limits(self) -> list[Limit]:
@@ -76,7 +89,9 @@ class Asker:
         elif self.workload is Workload.CONDITIONAL_ACCESS:
             limits.append(Limit(f"conditional-access/{tenant}", 1, 1, tells_when=False))
         elif self.kind == "read":
-            limits.append(Limit(f"directory/read/{both}", _DIRECTORY_UNITS[self.size], 10))
+            limits.append(
+                Limit(f"directory/read/{both}", _DIRECTORY_UNITS[self.size], 10, in_units=True)
+            )
         else:
             limits.append(Limit(f"directory/write/{both}", 3000, 150))
         return limits
@@ -84,65 +99,37 @@ class Asker:
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket: full at first, filled up evenly, emptied by every request.
+    """A token bucket: full at first, filled up evenly, emptied by requests.
 
     Attributes:
         capacity: what it holds when full.
         rate: what flows in each second.
         level: what is in it; below 0 after requests that came in spite of it.
         at_s: when that was, in Unix seconds.
-        closed_until_s: when those that were sent away may come back.
     """
 
     capacity: float
     rate: float
     level: float
     at_s: float
-    closed_until_s: float = 0.0
 
     @property
     def share(self) -> float:
         """How much of the limit is used up."""
         return min(TELL_AT_MOST, (self.capacity - self.level) / self.capacity)
 
-    def is_closed(self, now_s: float) -> bool:
-        """Whether somebody was told to wait, and the wait is not over."""
-        return now_s < self.closed_until_s
-
-    def take(self, units: float, now_s: float, *, penalty_s: float) -> float:
-        """Take units out; the seconds to wait when there are not enough, else 0."""
+    def wait_s(self, units: float, now_s: float) -> float:
+        """The seconds until it has these units; 0 when it has them now."""
         self.level = min(self.capacity, self.level + (now_s - self.at_s) * self.rate)
         self.at_s = now_s
-        units = min(units, self.capacity)
-        missing = units - self.level
-        # What is refused counts all the same: who hammers on stays outside.
-        self.level = max(self.level - units, self.capacity * (1 - TELL_AT_MOST))
+        missing = min(units, self.capacity) - self.level
         # Sums of many small inflows miss a whole by a hair.
-        wait_s = max(SHORTEST_WAIT_S, missing / self.rate) if missing > 1e-9 else 0.0
-        if self.is_closed(now_s):
-            # Coming back early makes it longer, however full the bucket is by now.
-            left_s = self.closed_until_s - now_s
-            wait_s = max(wait_s, left_s, min(left_s + penalty_s, LONGEST_PENALTY_S))
-        if wait_s:
-            self.closed_until_s = now_s + wait_s
-        return wait_s
+        return max(SHORTEST_WAIT_S, missing / self.rate) if missing > 1e-9 else 0.0
 
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Why a request is refused.
-
-    Attributes:
-        limit: the limit that keeps it out longest.
-        seconds: how long.
-        share: how much of a limit is used up.
-        is_early: whether it came before an earlier wait was over.
-    """
-
-    limit: Limit
-    seconds: float
-    share: float
-    is_early: bool
+    def take(self, units: float) -> None:
+        """Take units out, whether they are there or not."""
+        least = self.capacity * (1 - TELL_AT_MOST)
+        self.level = max(least, self.level - min(units, self.capacity))
 
 
 class Throttled(Refusal):
@@ -155,9 +142,10 @@ class Throttled(Refusal):
 
 @dataclass(slots=True)
 class Throttle:
-    """The buckets of everybody who asks."""
+    """The buckets of everybody who asks, and who was told to stay away until when."""
 
     buckets: dict[str, Bucket] = field(default_factory=dict)
+    told: dict[tuple[str, str], float] = field(default_factory=dict)
     _forms: cycle[RetryAfter] = field(
         default_factory=lambda: cycle(form for form in RetryAfter if form is not RetryAfter.MIXED)
     )
@@ -170,22 +158,26 @@ class Throttle:
         """
         if not rules.scale:
             return {}
-        waits = [self._wait(limit, asker, rules, now_s) for limit in asker.limits]
-        longest = max(waits, key=lambda wait: wait.seconds)
-        share = max(wait.share for wait in waits)
+        limits = asker.limits
+        buckets = [self._bucket(limit, rules, now_s) for limit in limits]
+        costs = [asker.units if limit.in_units else 1 for limit in limits]
+        pairs = list(zip(buckets, costs, strict=True))
+        waits = [bucket.wait_s(cost, now_s) for bucket, cost in pairs]
+        left = [self.told.get((limit.scope, asker.caller), 0.0) - now_s for limit in limits]
+        is_early = max(left) > 0
+        if is_early or not any(waits):
+            # What is refused costs nothing, but coming back early costs as much as coming in.
+            for bucket, cost in pairs:
+                bucket.take(cost)
+        share = max(bucket.share for bucket in buckets)
         headers = {"x-ms-throttle-limit-percentage": f"{share:.2f}"} if share > TELL_ABOVE else {}
-        if longest.seconds:
-            headers |= self._told(asker, longest, rules, now_s)
-            raise Throttled(headers, is_early=any(wait.is_early for wait in waits))
-        return headers
-
-    def _wait(self, limit: Limit, asker: Asker, rules: Rules, now_s: float) -> Wait:
-        bucket = self._bucket(limit, rules, now_s)
-        is_early = limit.tells_when and bucket.is_closed(now_s)
-        # Nobody can keep to a wait of which nothing is said.
-        penalty_s = rules.penalty_s if limit.tells_when else 0.0
-        seconds = bucket.take(asker.units, now_s, penalty_s=penalty_s)
-        return Wait(limit, seconds, bucket.share, is_early)
+        if not is_early and not any(waits):
+            return headers
+        for place, (bucket, cost) in enumerate(pairs):
+            waits[place] = max(bucket.wait_s(cost, now_s), _longer(left[place], rules.penalty_s))
+        longest_s, limit = max(zip(waits, limits, strict=True), key=lambda pair: pair[0])
+        headers |= self._told(asker, limit, longest_s, rules, now_s)
+        raise Throttled(headers, is_early=is_early)
 
     def _bucket(self, limit: Limit, rules: Rules, now_s: float) -> Bucket:
         key = f"{limit.scope} at {rules.scale:g}"
@@ -195,16 +187,28 @@ class Throttle:
             self.buckets[key] = Bucket(capacity, rate, capacity, now_s)
         return self.buckets[key]
 
-    def _told(self, asker: Asker, wait: Wait, rules: Rules, now_s: float) -> dict[str, str]:
-        form = rules.retry_after if wait.limit.tells_when else RetryAfter.ABSENT
+    def _told(
+        self, asker: Asker, limit: Limit, wait_s: float, rules: Rules, now_s: float
+    ) -> dict[str, str]:
+        form = rules.retry_after if limit.tells_when else RetryAfter.ABSENT
         if form is RetryAfter.MIXED:
             form = next(self._forms)
+        if form is not RetryAfter.ABSENT:
+            # Nobody can keep to a wait of which nothing is said.
+            self.told[(limit.scope, asker.caller)] = now_s + wait_s
         kind = asker.kind.title()
         return {
-            "x-ms-throttle-scope": f"Tenant_Application/{kind}/{wait.limit.scope}",
+            "x-ms-throttle-scope": f"Tenant_Application/{kind}/{limit.scope}",
             "x-ms-throttle-information": f"{kind}LimitExceeded",
-            **retry_after(form, wait.seconds, now_s),
+            **retry_after(form, wait_s, now_s),
         }
+
+
+def _longer(left_s: float, penalty_s: float) -> float:
+    # Coming back early makes a wait longer, up to a point.
+    if left_s <= 0:
+        return 0.0
+    return max(left_s, min(left_s + penalty_s, LONGEST_PENALTY_S))
 
 
 def retry_after(form: RetryAfter, wait_s: float, now_s: float) -> dict[str, str]:
