@@ -9,6 +9,7 @@ from typing import Any
 from lastword_jobs.graph_server.answers import bad_request
 from lastword_jobs.graph_server.calls import Errand
 from lastword_jobs.graph_server.known_types import SETTING_INSTANCES, written_out
+from lastword_jobs.graph_server.oma_settings import require_oma_settings
 from lastword_jobs.graph_server.resources import READ_ONLY, Part, Resource
 from lastword_jobs.graph_server.tenants import Entity, Tenant
 
@@ -176,6 +177,8 @@ def _require_values(body: Entity, errand: Errand) -> None:
     for key in _TAG_LISTS:
         if key in body:
             _require_tags(body[key], key, errand.tenant)
+    if "omaSettings" in body:
+        require_oma_settings(body["omaSettings"])
     if "settings" in body:
         require_settings(body["settings"])
     if Part.RULES in body:

@@ -56,6 +56,12 @@ SETTING_INSTANCES = _types(
     """
 )
 
+HIDDEN_OMA_SETTINGS = _types("omaSettingBase64 omaSettingString omaSettingStringXml")
+
+OMA_SETTINGS = HIDDEN_OMA_SETTINGS | _types(
+    "omaSettingBoolean omaSettingDateTime omaSettingFloatingPoint omaSettingInteger"
+)
+
 ALL_USERS, ALL_DEVICES, GROUP_TARGET, EXCLUDED_GROUP_TARGET = (
     f"#microsoft.graph.{name}AssignmentTarget"
     for name in ("allLicensedUsers", "allDevices", "group", "exclusionGroup")

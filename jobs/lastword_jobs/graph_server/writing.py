@@ -13,6 +13,7 @@ from lastword_jobs.graph_server.checking import (
     require_type,
     writable,
 )
+from lastword_jobs.graph_server.oma_settings import hidden
 from lastword_jobs.graph_server.reading import refuse_options, with_context
 from lastword_jobs.graph_server.resources import Part, Resource, Workload
 from lastword_jobs.graph_server.tenants import Entity, Tenant
@@ -36,6 +37,8 @@ def create(errand: Errand) -> Answer:
     given = writable(body, errand)
     entity_id = tenant.new_id(resource.name)
     entity = {**_defaults(resource, errand.now), **_own(given), "id": entity_id}
+    if "omaSettings" in entity:
+        entity["omaSettings"] = hidden(entity["omaSettings"], tenant, entity_id)
     tenant.add(resource.name, entity, now_s=errand.now_s)
     _keep_parts(tenant, entity_id, given)
     tenant.recount(entity)
@@ -138,6 +141,10 @@ def _own(given: Entity) -> Entity:
 
 
 def _set(entity: Entity, values: Entity, errand: Errand) -> None:
+    if "omaSettings" in values:
+        earlier = entity.get("omaSettings", ())
+        kept = hidden(values["omaSettings"], errand.tenant, entity["id"], earlier=earlier)
+        values = {**values, "omaSettings": kept}
     entity.update({key: value for key, value in values.items() if key != "@odata.type"})
     for key in ("lastModifiedDateTime", "modifiedDateTime"):
         if key in entity:
