@@ -219,6 +219,7 @@ def test_rules_change_one_by_one_and_are_told(provider: Provider) -> None:
         {"scale": -1},
         {"scale": "10"},
         {"latency_s": True},
+        {"penalty_s": None},
         {"retry_after": "soon"},
         {"delta_replay": 1.5},
         {"strict": 1},
@@ -232,6 +233,13 @@ def test_a_rule_that_makes_no_sense_is_refused_by_name(
     assert answer.status_code == 400
     [(name, value)] = rules.items()
     assert name in answer.json()["error"] or str(value) in answer.json()["error"]
+
+
+@pytest.mark.parametrize("name", ["latency_s", "scale", "delta_lifetime_s"])
+@pytest.mark.parametrize("number", ["1e999", "Infinity", "NaN"])
+def test_a_rule_without_an_end_is_refused(provider: Provider, name: str, number: str) -> None:
+    content = f'{{"{name}": {number}}}'
+    assert provider.http.post(f"{provider.url}/_lab/rules", content=content).status_code == 400
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b'"x"', b"7"])

@@ -139,6 +139,7 @@ def test_a_token_of_before_the_seed_is_gone(provider: Provider) -> None:
         "$deltatoken=nonsense",
         "$skiptoken=nonsense",
         f"$deltatoken={token_of([1, 2])}",
+        f"$skiptoken={token_of([0, None, 0, 9e9, None, -100, ''])}",
         "$deltatoken=latest&$skiptoken=x",
         "$deltatoken=latest&$select=colour",
     ],

@@ -89,7 +89,9 @@ def _begun(errand: Errand) -> Round:
 def _round_in(token: str) -> Round:
     match value_of(token):
         case [int(), int() | None, int(), int() | float(), str() | None, int(), str()] as values:
-            return Round(*values)
+            found = Round(*values)
+            if min(found.since or 0, found.until, found.offset) >= 0:
+                return found
     raise bad_request("The delta token is not valid.")
 
 

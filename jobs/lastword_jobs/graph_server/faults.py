@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -124,7 +125,7 @@ def fault_from(rule: Any) -> Fault:
 
 def _is_like(value: Any, default: Any) -> bool:
     if isinstance(default, float):
-        return type(value) in (int, float) and value >= 0
+        return type(value) in (int, float) and 0 <= value < math.inf
     if isinstance(default, int) and not isinstance(default, bool):
         return type(value) is int and value >= 0
     return isinstance(value, type(default))

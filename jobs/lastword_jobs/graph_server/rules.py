@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
@@ -48,7 +49,7 @@ class Rules:
     def __post_init__(self) -> None:
         for name in ("latency_s", "scale", "penalty_s", "consistency_s", "delta_lifetime_s"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            if type(value) not in (int, float) or not 0 <= value < math.inf:
                 raise ValueError(f"{name} is {value!r}; expected a number of at least 0")
         if type(self.delta_replay) is not int or self.delta_replay < 0:
             raise ValueError(f"delta_replay is {self.delta_replay!r}; expected a whole number")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from itertools import cycle
 from typing import Literal
+from urllib.parse import quote
 
 from lastword_jobs.graph_server.answers import Refusal
 from lastword_jobs.graph_server.resources import Workload
@@ -198,7 +199,7 @@ class Throttle:
             self.told[(limit.scope, asker.caller)] = now_s + wait_s
         kind = asker.kind.title()
         return {
-            "x-ms-throttle-scope": f"Tenant_Application/{kind}/{limit.scope}",
+            "x-ms-throttle-scope": f"Tenant_Application/{kind}/{quote(limit.scope)}",
             "x-ms-throttle-information": f"{kind}LimitExceeded",
             **retry_after(form, wait_s, now_s),
         }
