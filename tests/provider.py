@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,12 +128,20 @@ class Provider:
             link = answer.json().get("@odata.nextLink")
         return entities
 
-    def client(self, *, secret: str = SECRET, run_id: str = RUN_ID) -> GraphClient:
-        """The adapter, with a token cache of its own; it notes its waits instead of waiting."""
+    def client(
+        self,
+        *,
+        secret: str = SECRET,
+        run_id: str = RUN_ID,
+        sleep: Callable[[float], None] | None = None,
+    ) -> GraphClient:
+        """The adapter, with a token cache of its own; it notes its waits instead of waiting.
+
+        With a `sleep`, such as that of a virtual clock, it does that instead.
+        """
         tokens = TokenCache(self.http, self.url, self.url, Credentials(CLIENT_ID, secret))
-        return GraphClient(
-            self.http, self.url, tokens, TENANT, run_id, Traffic(), sleep=self.waits.append
-        )
+        sleep = sleep or self.waits.append
+        return GraphClient(self.http, self.url, tokens, TENANT, run_id, Traffic(), sleep=sleep)
 
 
 @contextmanager

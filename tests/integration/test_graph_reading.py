@@ -246,11 +246,12 @@ def test_each_service_refuses_an_application_without_the_role_in_its_own_words(
 
 
 def test_every_answer_has_an_id_and_gives_the_clients_own_back(provider: Provider) -> None:
-    headers = {"client-request-id": "run-7"}
+    headers = {"client-request-id": "run-7", "x-ms-throttle-priority": "low"}
     answers = [
         provider.send("GET", path, headers=headers) for path in (CONFIGURATIONS, f"{CATALOG}/none")
     ]
     assert {answer.headers["client-request-id"] for answer in answers} == {"run-7"}
+    assert {entry.get("priority") for entry in provider.journal("ions")} == {"low"}
     assert len({answer.headers["request-id"] for answer in answers}) == 2
     inner = answers[1].json()["error"]["innerError"]
     assert inner["request-id"] == answers[1].headers["request-id"]

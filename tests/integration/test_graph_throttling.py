@@ -252,6 +252,19 @@ def test_a_read_that_selects_costs_less_and_licences_cost_three_units(
     assert units == ["3", "2", "1", "1", None]
 
 
+@pytest.mark.parametrize("form", ["int", "decimal"])
+def test_the_adapter_gets_everything_under_the_limits_by_waiting_as_told(
+    provider: Provider, clock: VirtualClock, form: str
+) -> None:
+    provider.lab("rules", scale=500, retry_after=form)
+    client = provider.client(sleep=clock.wait)
+    pages = client.pages("beta", "deviceManagement/configurationPolicies")
+    assert len({policy["id"] for page in pages for policy in page}) == 90
+    statuses = [entry["status"] for entry in provider.journal("/configurationPolicies")]
+    assert statuses == [200, 200, 429, 200, 429, 200]
+    assert [entry for entry in provider.journal() if entry.get("early")] == []
+
+
 def test_a_secret_is_in_no_answer_of_the_limits(provider: Provider, clock: VirtualClock) -> None:
     answer = throttled(provider)
     assert SECRET not in answer.text + str(answer.headers)

@@ -155,10 +155,12 @@ def require_rules(rules: Any, tenant: Tenant) -> None:
 
 
 def _is_known(key: str, resource: Resource) -> bool:
+    if key in set(Part):
+        return key in resource.parts
     # A derived type has properties of its own, hundreds of them; only a closed one can be checked.
     if resource.names_its_type:
         return bool(re.fullmatch(r"[A-Za-z]\w*", key))
-    return key in resource.properties or key in resource.required or key in set(resource.parts)
+    return key in resource.properties or key in resource.required
 
 
 def _require_values(body: Entity, errand: Errand) -> None:
