@@ -54,6 +54,7 @@ class Pulse(threading.Thread):
         self._address = os.environ.get("NOTIFY_SOCKET") if address is None else address
         self._stopped = threading.Event()
         self._was_silent = False
+        self._status = WELL
 
     def run(self) -> None:
         """Look and say until stopped. What cannot be said is logged once, and tried again."""
@@ -62,14 +63,19 @@ class Pulse(threading.Thread):
             troubles = self.troubles()
             self._write("; ".join(troubles) or WELL)
             # No word to the watchdog from a process that is not well: it is to be started anew.
-            status = f"STATUS={'; '.join(troubles) or WELL}"
+            status = f"STATUS={'; '.join(troubles) or self._status}"
             self._notify(status if troubles else f"{status}\nWATCHDOG=1")
             if self._stopped.wait(self._every_s):
                 return
 
     def stopping(self) -> None:
-        """The process ends in good order, which may take a while: it is well until then."""
-        self._notify("STOPPING=1")
+        """The process ends in good order, which may take a while: it is well until then.
+
+        Not `STOPPING=1`: systemd would have it killed after `TimeoutStopSec`, and a worker that was
+        told to reload goes on under the same process id.
+        """
+        self._status = "stopping"
+        self._notify(f"STATUS={self._status}")
 
     def stop(self) -> None:
         """Say nothing more. The file goes: what is not there is not well."""

@@ -21,8 +21,8 @@ from lastword.storage.ledger import Ledger
 #: Seconds between two looks at workers that are waited for.
 LOOK_EVERY_S = 0.2
 
-#: The most workers that are looked through.
-MOST_WORKERS = 10_000
+#: The most workers that are looked through; live ones come first.
+MOST_WORKERS = 1000
 
 Tell = Callable[[str], None]
 Row = dict[str, Any]

@@ -118,17 +118,20 @@ def test_an_operator_drains_all_workers_and_they_exit_with_0(fleet: Fleet) -> No
         runs = [fleet.start("work", until_file=str(go_on)) for _ in range(2)]
         for run_id in runs:
             fleet.running(run_id)
-        asking = spawn("workers", "drain", "--all", env={**os.environ, **fleet.environment})
-        assert asking.stdout is not None
-        said = ""
-        while not re.search("draining, working on [12] run", said):
-            said += asking.stdout.readline()
-            assert asking.poll() is None
-        go_on.touch()
-        rest, complaint = asking.communicate(timeout=60)
-        assert (asking.returncode, complaint) == (0, "")
+        env = {**os.environ, **fleet.environment}
+        with spawn("workers", "drain", "--all", env=env) as asking:
+            assert asking.stdout is not None
+            assert asking.stderr is not None
+            said = ""
+            while not re.search("draining, working on [12] run", said):
+                said += asking.stdout.readline()
+                assert asking.poll() is None
+            go_on.touch()
+            # Not communicate(): it would not give what readline() has read ahead.
+            said += asking.stdout.read()
+            assert (asking.wait(60), asking.stderr.read()) == (0, "")
         assert (first.wait(30), second.wait(30)) == (0, 0)
-        assert (said + rest).count(": drained in ") == 2
+        assert said.count(": drained in ") == 2
     assert {fleet.scene.row(run_id)["outcome"] for run_id in runs} == {"succeeded"}
     assert all(row["drain_requested_at"] for row in list_workers(fleet.scene.ledger))
     log = (fleet.folder / "first.log").read_text()
@@ -217,6 +220,7 @@ def test_a_restart_stops_at_the_first_worker_that_nobody_starts_again(fleet: Fle
     [
         (("drain",), "Name workers, or say --all."),
         (("restart", "x", "--all"), "Name workers, or say --all."),
+        (("drain", ""), "Name workers, or say --all."),
         (("drain", "nobody"), "no live worker has an id that begins with 'nobody'"),
         (("drain", "--all", "--within", "0"), "0.0 is not in the range x>0."),
     ],

@@ -112,7 +112,9 @@ def test_a_pulse_says_what_is_wrong_and_keeps_it_from_the_watchdog(tmp_path: Pat
         until(lambda: "WATCHDOG=1" in heard())
         pulse.stopping()
         pulse.stop()
-        assert "STOPPING=1" in heard()
+        last = heard()
+        assert "STATUS=stopping" in last
+        assert "STOPPING=1" not in last
     assert not file.exists()
 
 

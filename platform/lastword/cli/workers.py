@@ -112,7 +112,7 @@ def restart(
 
 
 def _chosen(ledger: Ledger, wanted: Sequence[str], *, is_all: bool) -> list[dict[str, Any]]:
-    if bool(wanted) is is_all:
+    if bool(wanted) is is_all or "" in wanted:
         raise click.UsageError("Name workers, or say --all.")
     alive = [row for row in list_workers(ledger, limit=MOST_WORKERS) if row["ending"] is None]
     if is_all:
