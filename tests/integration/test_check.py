@@ -110,7 +110,7 @@ def test_a_redis_that_throws_messages_away_is_found(tmp_path: Path) -> None:
         assert "maxmemory-policy allkeys-lru" in complaint_of_check(env=env)
 
 
-@pytest.mark.parametrize("command", ["worker", "scheduler"])
+@pytest.mark.parametrize("command", ["worker", "scheduler", "web"])
 def test_what_is_unsafe_does_not_start_unless_it_is_allowed(
     settings: dict[str, str], command: str
 ) -> None:
