@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,32 @@ def test_a_redis_that_throws_messages_away_is_found(tmp_path: Path) -> None:
         with redis.Redis.from_url(server.url) as client:
             client.config_set("maxmemory-policy", "allkeys-lru")
         assert "maxmemory-policy allkeys-lru" in complaint_of_check(env=env)
+
+
+def test_check_proves_the_chain_over_what_ships_and_says_where_it_does_not_hold(
+    tmp_path: Path,
+) -> None:
+    folder = shutil.copytree("deploy", tmp_path / "deploy")
+    done = lastword("check", "--deploy", str(folder), env=environment(), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "12 units in " in done.stdout
+    assert "every worker is granted 2740 s at least" in done.stdout
+    for platform in ("supervisor", "compose", "kubernetes"):
+        shutil.rmtree(folder / platform)
+    unit = folder / "systemd/lastword-worker@.service"
+    unit.write_text(unit.read_text().replace("TimeoutStopSec=2740", "TimeoutStopSec=2729"))
+    done = lastword("check", "--deploy", str(folder), env=environment(), cwd=tmp_path)
+    assert done.returncode == 1
+    drain, granted = done.stderr.splitlines()
+    assert drain == (
+        "lastword: deployment: systemd/lastword-worker@.service: TimeoutStopSec grants 2729 s; its "
+        "worker_shutdown_timeout is 2710 s, and it needs 20 more to be gone; set TimeoutStopSec to "
+        "at least 2730 s"
+    )
+    assert "it is told a stop_wait of 2730 s; TimeoutStopSec grants 2729 s" in granted
+    unit.unlink()
+    done = lastword("check", "--deploy", str(folder), env=environment(), cwd=tmp_path)
+    assert "is granted nothing, for there is none" in done.stdout
 
 
 @pytest.mark.parametrize("command", ["worker", "scheduler", "web"])

@@ -141,10 +141,11 @@ def _deployment(directory: Path, config: Config) -> Iterator[Finding | str]:
     read = read_deployment(directory, config)
     yield from read.findings
     if not read.findings:
-        granted_s = min(unit.granted_s for unit in read.units if unit.role is Role.WORKER)
+        granted = [unit.granted_s for unit in read.units if unit.role is Role.WORKER]
+        workers = f"{min(granted):g} s at least" if granted else "nothing, for there is none"
         yield (
             f"{len(read.units)} units in {directory} start and stop our processes as they have to "
-            f"be; every worker is granted {granted_s:g} s at least"
+            f"be; every worker is granted {workers}"
         )
 
 
