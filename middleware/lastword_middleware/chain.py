@@ -43,13 +43,13 @@ def violations_of(
     actors = [actor for actor in _covered(broker) if not queues or actor.queue_name in queues]
     policies = {actor: config.policies[actor.options["operation"]] for actor in actors}
     drain = config.worker_shutdown_timeout if shutdown_timeout_s is None else shutdown_timeout_s
-    is_redis = isinstance(broker, RedisBroker)
+    silence = broker.heartbeat_timeout / 1000 if isinstance(broker, RedisBroker) else None
     chain = replace(
         chain_of(config),
         # A message may bring a limit of its own, up to what the policy allows.
         policies=tuple(dict.fromkeys(policies.values())),
         worker_shutdown_timeout=drain,
-        broker_heartbeat_timeout=broker.heartbeat_timeout / 1000 if is_redis else None,  # type: ignore[attr-defined]
+        broker_heartbeat_timeout=silence,
     )
     found = [*violations(chain), *_out_of_order(broker)]
     for actor, policy in policies.items():

@@ -56,8 +56,9 @@ def _field_faults(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _duration(value: object) -> bool:
     # TOML can also write an infinite number, and NaN.
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 < value <= LONGEST_S  # type: ignore[operator]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 < value <= LONGEST_S
 
 
 def _count(value: object) -> bool:

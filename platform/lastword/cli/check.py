@@ -47,13 +47,16 @@ class _Report:
     sections: list[dict[str, Any]] = field(default_factory=list)
     _said: set[str] = field(default_factory=set)
 
-    def look(self, section: str, check: Callable[[], str | Iterator[Finding | str]]) -> None:
+    def look(self, section: str, check: Callable[[], Iterator[Finding | str]]) -> None:
         """Run one check: it says what is well, and gives what is not."""
         said: list[str] = []
         found: list[Finding] = []
         try:
             for item in check():
-                (found if isinstance(item, Finding) else said).append(item)  # type: ignore[arg-type]
+                if isinstance(item, Finding):
+                    found.append(item)
+                else:
+                    said.append(item)
         except LastwordError as error:
             found.append(Finding(error.sentence, ""))
         found = [item for item in found if item.sentence not in self._said]
