@@ -34,10 +34,18 @@ def load(module: str) -> None:
     name, _, attribute = module.partition(":")
     try:
         loaded = importlib.import_module(name)
+    except LastwordError:
+        raise
     except ImportError as error:
         raise InvalidInputs(
             f"module {name!r} cannot be imported: {error}",
             mend="name a module on the path with --app",
+        ) from error
+    except Exception as error:
+        # Whatever an application does at its import.
+        raise InvalidInputs(
+            f"module {name!r} cannot be imported: {type(error).__name__}: {error}",
+            mend="mend the module",
         ) from error
     if not attribute:
         return

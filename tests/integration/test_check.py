@@ -101,6 +101,16 @@ def test_check_looks_at_the_actors_of_ones_own_application(
     assert "operation 'fleet.work' has no policy" in line
 
 
+def test_check_of_an_application_that_cannot_be_loaded_is_one_line(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "broken_app.py").write_text("1 / 0\n")
+    env = {**settings, "PYTHONPATH": str(tmp_path)}
+    line = complaint_of_check("--app", "broken_app", env=env)
+    assert "'broken_app' cannot be imported: ZeroDivisionError: division by zero" in line
+    assert "No module named 'nope'" in complaint_of_check("--app", "nope", env=env)
+
+
 def test_a_redis_that_throws_messages_away_is_found(tmp_path: Path) -> None:
     with EmbeddedRedis(tmp_path) as server:
         env = environment(data_dir=tmp_path, broker_url=server.url)
