@@ -18,7 +18,8 @@ from benchmarks.stand import Stand
 from lastword.identity import RunId, WorkerId, new_run_id, new_worker_id
 from lastword.policy import Policy
 from lastword.service import RunService, WorkerService
-from lastword.service.values import Delivery, NewRun
+from lastword.service.requests import NewRun
+from lastword.service.values import Delivery
 from lastword.service.workers import NewWorker
 from lastword_middleware.broker import redis_client
 

@@ -19,7 +19,7 @@ from dramatiq import Message
 from benchmarks.stand import Stand, stand
 from lastword.identity import RunId, new_run_id
 from lastword.service import RunService
-from lastword.service.values import NewRun
+from lastword.service.requests import NewRun
 from lastword_middleware.broker import redis_client
 
 QUEUE = "default"

@@ -12,7 +12,8 @@ from lastword.policy_tables import policy_from_table
 from lastword.reading.runs import run_status
 from lastword.reasons import Reason
 from lastword.service import RunService, WorkerService
-from lastword.service.values import Claim, Delivery, NewRun, Verdict
+from lastword.service.requests import NewRun
+from lastword.service.values import Claim, Delivery, Verdict
 from lastword.service.workers import NewWorker
 from lastword.states import Status
 from lastword.storage.ledger import Ledger, Row
@@ -39,6 +40,10 @@ POLICIES = {
     "report.build": policy(),
     "report.once": policy("report.once", max_retries=0, on_worker_lost="fail"),
     "report.indirect": policy("report.indirect", max_retries=0, direct_bridge=False),
+    "report.waits": policy("report.waits", max_retries=0, max_deferral=30),
+    "report.writes": policy(
+        "report.writes", writes=True, scope="writes", capability="restore.execute"
+    ),
     "report.short": policy(
         "report.short", time_limit=0.5, expected_max_runtime=0.01, max_retries=0
     ),

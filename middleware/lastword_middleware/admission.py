@@ -14,8 +14,9 @@ from lastword.errors import LastwordError
 from lastword.identity import RunId, is_run_id
 from lastword.logs import log_notice
 from lastword.service.counters import Counted, count
+from lastword.service.requests import NewRun
 from lastword.service.reserving import asks_for
-from lastword.service.values import Delivery, NewRun, Refusal, Reservation
+from lastword.service.values import Delivery, Refusal, Reservation
 from lastword_middleware.covered import operation_of, require_inside
 from lastword_middleware.dispatch import canonical, encoded
 from lastword_middleware.options import DISPATCH, LONGEST_DISPATCH, dispatch_of

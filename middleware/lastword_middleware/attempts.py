@@ -14,11 +14,14 @@ from dramatiq.broker import Broker, MessageProxy
 from dramatiq.middleware import Middleware
 
 from lastword.current import CurrentRun, enter_run, leave_run
+from lastword.reasons import Deferral
 from lastword.service.values import Beginning, Claim, Refusal
 from lastword_middleware.claims import Claims, claim_of
 from lastword_middleware.covered import operation_of, time_limit_s
+from lastword_middleware.deferring import Deferring
 from lastword_middleware.ends import Ends
 from lastword_middleware.errors import ClaimFailed, DeliveryRefused
+from lastword_middleware.gate import Gatekeeper
 from lastword_middleware.options import dispatch_of
 from lastword_middleware.ordering import Place
 from lastword_middleware.tracker import Tracker
@@ -38,7 +41,9 @@ class TrackAttempts(Middleware):
     def __init__(self, tracker: Tracker) -> None:
         self.tracker = tracker
         self._claims = Claims(tracker)
+        self._gate = Gatekeeper.of(tracker, self._claims)
         self._ends = Ends(tracker)
+        self._deferring = Deferring(tracker)
 
     def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
         """Begin the run, or skip a delivery that may not start it.
@@ -79,7 +84,7 @@ class TrackAttempts(Middleware):
             elif attempt.is_cancelled:
                 self._ends.cancelled(attempt, exception)
             elif message.failed:
-                self._ends.failed(broker, attempt, exception)
+                self._gave_up(broker, attempt, exception)
             else:
                 self._ends.lost_retry(attempt, exception)
         except Exception:
@@ -88,6 +93,11 @@ class TrackAttempts(Middleware):
             logging.getLogger("lastword").exception("the end of run %s", attempt.run.run_id)
             self._ends.barely(attempt, exception)
         self.tracker.work.here.attempt = None
+
+    def _gave_up(self, broker: Broker, attempt: OpenAttempt, exception: BaseException) -> None:
+        if isinstance(exception, Deferral) and self._deferring.put_off(broker, attempt, exception):
+            return
+        self._ends.failed(broker, attempt, exception)
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """A middleware behind this one skipped a delivery whose run was begun already."""
@@ -104,6 +114,7 @@ class TrackAttempts(Middleware):
             self._claims.refuse(message, Refusal.RUNNING)
         try:
             held = self._claims.hold(broker, message)
+            self._gate.admit(message, held.reservation)
             if self._claims.may_begin(held):
                 attempt = self._open(broker, message, claim_of(held.reservation))
                 self._put_beginning(attempt, message)

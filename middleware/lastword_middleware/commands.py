@@ -19,8 +19,9 @@ from dramatiq.cli import make_argument_parser
 from lastword.cli.opening import open_current
 from lastword.cli.output import json_option, print_json
 from lastword.config import Config
-from lastword.errors import InvalidInputs
+from lastword.errors import InvalidInputs, LastwordError
 from lastword.schedules import add_schedule
+from lastword.service.requests import Acceptance
 from lastword.starting import start
 from lastword.timing import chain_of, require_safe, violations
 from lastword_middleware.applications import default_module, load
@@ -53,7 +54,9 @@ def worker(arguments: tuple[str, ...]) -> None:
 @click.argument("operation")
 @click.option("--tenant", help="The tenant to work on.")
 @click.option("--input", "pairs", multiple=True, metavar="KEY=VALUE", help="An input; repeatable.")
-@click.option("--initiator", default=getpass.getuser, help="Who asks.")
+@click.option(
+    "--initiator", help="The id of the person who asks; yourself, as the system, if none."
+)
 @click.option("--app", "module", help="The module whose actors do it.")
 @json_option
 def start_run(
@@ -70,11 +73,22 @@ def start_run(
     load(module or default_module())
     # The answer says it; a line of log beside it would only repeat it.
     logging.getLogger("lastword").setLevel(logging.WARNING)
-    started = start(operation, inputs=inputs, tenant=tenant, initiator=initiator)
+    started = start(
+        operation,
+        inputs=inputs,
+        tenant=tenant,
+        initiator=initiator,
+        initiator_name=getpass.getuser(),
+    )
     if as_json:
         print_json({"result": started.result, "run_id": started.run_id, "url": started.url})
     else:
         click.echo(f"{started.result} {started.run_id}")
+    if started.result == Acceptance.BLOCKED:
+        raise LastwordError(
+            f"run {started.run_id} may not be done",
+            mend=f"see `lastword runs show {started.run_id}`",
+        )
 
 
 @click.command()

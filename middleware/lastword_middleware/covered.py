@@ -11,7 +11,7 @@ from dramatiq.broker import Broker, MessageProxy
 from lastword.config import Config
 from lastword.errors import LastwordError
 from lastword.policy import Policy
-from lastword.reasons import PermanentFailure
+from lastword.reasons import Deferral, PermanentFailure
 from lastword_middleware.errors import ActorRefused
 
 #: Options of Dramatiq that a policy bounds: the option, and the policy's value in Dramatiq's unit.
@@ -54,7 +54,7 @@ def cover(actor: Actor[Any, Any], config: Config) -> None:
     for option, bound in _BOUNDED.items():
         actor.options.setdefault(option, bound(policy))
     actor.options.setdefault("min_backoff", int(policy.min_backoff * 1000))
-    actor.options["throws"] = _with_permanent(actor.options.get("throws"))
+    actor.options["throws"] = _with_own(actor.options.get("throws"))
     if "retry_when" in actor.options:
         # Dramatiq asks it instead of counting: without a bound the run might never end.
         actor.options["retry_when"] = _bounded(actor.options["retry_when"], policy.max_retries)
@@ -89,6 +89,7 @@ def _bounded(
     return bounded
 
 
-def _with_permanent(throws: Any) -> tuple[type[BaseException], ...]:
+def _with_own(throws: Any) -> tuple[type[BaseException], ...]:
+    # What is put off is not Dramatiq's to try again either: that would spend a try.
     given = throws if isinstance(throws, tuple) else (throws,) if throws else ()
-    return (*given, PermanentFailure)
+    return (*given, PermanentFailure, Deferral)

@@ -58,17 +58,17 @@ class BrokerDispatcher:
 
     def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
         """See `lastword.starting.Dispatcher`."""
-        fresh = _fresh(payload, dispatch=dispatch, retries=retries)
-        self._broker.enqueue(fresh, delay=delay_ms or None)
+        again = fresh(_decoded(payload), dispatch=dispatch, retries=retries)
+        self._broker.enqueue(again, delay=delay_ms or None)
 
     def send_all(self, runs: Sequence[Redispatched]) -> None:
         """See `lastword.starting.Dispatcher`."""
-        sendable = [(run, fresh) for run in runs if (fresh := _readable(run))]
+        sendable = [(run, again) for run in runs if (again := _readable(run))]
         if self._runs is None or not isinstance(self._broker, RedisBroker):
-            for run, fresh in sendable:
-                self._broker.enqueue(fresh, delay=run.delay_ms or None)
+            for run, again in sendable:
+                self._broker.enqueue(again, delay=run.delay_ms or None)
             return
-        letters = [(run, _addressed(fresh, run.delay_ms)) for run, fresh in sendable]
+        letters = [(run, _addressed(again, run.delay_ms)) for run, again in sendable]
         # As everywhere: where a message will be is recorded before it is there.
         self._runs.sent(
             [
@@ -98,8 +98,8 @@ class BrokerDispatcher:
         )
 
 
-def _fresh(payload: str, *, dispatch: int, retries: int) -> Message[Any]:
-    message: Message[Any] = Message.decode(payload.encode())
+def fresh(message: Message[Any], *, dispatch: int, retries: int) -> Message[Any]:
+    """The message of a run as the next sending of it, with nothing of an earlier journey."""
     options = {
         option: value for option, value in message.options.items() if option not in OF_ONE_JOURNEY
     }
@@ -109,21 +109,26 @@ def _fresh(payload: str, *, dispatch: int, retries: int) -> Message[Any]:
     return Message(**{**message.asdict(), "options": options})
 
 
+def _decoded(payload: str) -> Message[Any]:
+    message: Message[Any] = Message.decode(payload.encode())
+    return message
+
+
 def _readable(run: Redispatched) -> Message[Any] | None:
     try:
-        return _fresh(run.payload, dispatch=run.dispatch, retries=run.retries)
+        return fresh(_decoded(run.payload), dispatch=run.dispatch, retries=run.retries)
     except Exception as error:  # noqa: BLE001 - one damaged payload never holds up the others
         why = f"{type(error).__name__}: {error}"
         log_notice(logging.ERROR, "payload_unreadable", run=run.run_id, why=why)
         return None
 
 
-def _addressed(fresh: Message[Any], delay_ms: int) -> Message[Any]:
+def _addressed(message: Message[Any], delay_ms: int) -> Message[Any]:
     options: dict[str, Any] = {"redis_message_id": str(uuid4())}
-    queue_name = fresh.queue_name
+    queue_name = message.queue_name
     if delay_ms:
         options["eta"], queue_name = current_millis() + delay_ms, dq_name(queue_name)
-    return fresh.copy(queue_name=queue_name, options=options)
+    return message.copy(queue_name=queue_name, options=options)
 
 
 def canonical(message: Message[Any]) -> Message[Any]:

@@ -17,8 +17,9 @@ from dramatiq.broker import Broker, MessageProxy
 from lastword.errors import LastwordError
 from lastword.identity import RunId
 from lastword.logs import log_notice
-from lastword.reasons import Reason
-from lastword.service.values import AttemptEnd, NewRun, Retry
+from lastword.reasons import Blocked, Reason
+from lastword.service.requests import NewRun
+from lastword.service.values import AttemptEnd, Retry
 from lastword.states import Outcome
 from lastword_middleware.covered import operation_of
 from lastword_middleware.dispatch import encoded
@@ -62,6 +63,16 @@ class Ends:
     def failed(self, broker: Broker, attempt: OpenAttempt, exception: BaseException) -> None:
         """The queue gave the attempt up."""
         message = attempt.message
+        if isinstance(exception, Blocked):
+            # It is done with: nothing was tried, so the queue has nothing to bury.
+            message.failed = False
+            told = replace(
+                _end(attempt, Outcome.BLOCKED, exception.reason),
+                failures=(*attempt.run.failures, failure_entry(exception)),
+                diagnostics=diagnostics_of(exception),
+            )
+            self._record(attempt, "decline", told)
+            return
         throws: Throws = message.options.get("throws") or broker.get_actor(
             message.actor_name
         ).options.get("throws")

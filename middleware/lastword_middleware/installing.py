@@ -8,6 +8,7 @@ import peewee
 from dramatiq.broker import Broker
 
 from lastword.config import Config, load_config, with_database_url
+from lastword.legitimacy import installed_gate
 from lastword.starting import Application, use_application
 from lastword.storage.opening import ledger_of, open_ledger, sibling_of
 from lastword_middleware.broker import arrange, require_same_broker
@@ -45,7 +46,8 @@ def install(
     # becomes of the application's transaction.
     apart = sibling_of(own)
     arrange(broker, Tracker(config=settings, ledger=apart, application=own))
-    application = Application(settings, own, apart, BrokerDispatcher(broker, settings))
+    dispatcher = BrokerDispatcher(broker, settings)
+    application = Application(settings, own, apart, dispatcher, installed_gate(settings))
     use_application(application)
     return application
 

@@ -17,7 +17,8 @@ from dramatiq.worker import ConsumerThread, Worker, WorkerThread
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId, is_run_id
 from lastword.reasons import Reason
-from lastword.service.values import Acceptance, NewRun, Rejection, Retry, Sending
+from lastword.service.requests import Acceptance, NewRun
+from lastword.service.values import Rejection, Retry, Sending
 from lastword.storage.schema import require_current_schema
 from lastword_middleware.covered import cover, operation_of, require_inside
 from lastword_middleware.dispatch import canonical, encoded

@@ -20,7 +20,8 @@ from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.logs import log_notice
 from lastword.service import RunService
-from lastword.service.values import AttemptEnd, Beginning, NewRun, Recorded
+from lastword.service.requests import NewRun
+from lastword.service.values import AttemptEnd, Beginning, Recorded
 from lastword.storage.ledger import Ledger
 
 #: Seconds a start waits for its end, so that a short job is one commit and not two.

@@ -4,14 +4,16 @@ from importlib.metadata import version
 
 from lastword.current import CurrentRun, current_run
 from lastword.fan_out import start_children
-from lastword.reasons import PermanentFailure, Reason, TransientFailure
+from lastword.reasons import Blocked, Deferral, PermanentFailure, Reason, TransientFailure
 from lastword.schedules import add_schedule
 from lastword.starting import Started, start
 
 __version__ = version("lastword")
 
 __all__ = [
+    "Blocked",
     "CurrentRun",
+    "Deferral",
     "PermanentFailure",
     "Reason",
     "Started",

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 from lastword.current import current_run
 from lastword.identity import RunId, canonical_json
 from lastword.service import RunService
-from lastword.service.values import Acceptance, NewRun
+from lastword.service.requests import Acceptance, NewRun
 from lastword.starting import Application, Started, application_here, dispatch, require_json
 
 #: The name space of children's ids, by which a second attempt finds the children of the first.

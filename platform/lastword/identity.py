@@ -49,6 +49,13 @@ def canonical_json(value: Any) -> str:
     )
 
 
+def scope_key(scope: str | None, tenant_id: str | None) -> str | None:
+    """What at most one active run may hold: a policy's scope on a tenant; None without either."""
+    if scope is None or tenant_id is None:
+        return None
+    return hashlib.sha256(canonical_json([scope, tenant_id]).encode()).hexdigest()
+
+
 def run_identity(
     *,
     workspace_id: str | None,

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from lastword.access import Capability
 from lastword.identity import canonical_json
 
 #: Seconds a worker thread gets to end after its time limit was raised in it.
@@ -66,6 +67,12 @@ class Policy:
         needs_tenant: whether a run of it works on a tenant, and cannot be started without one.
         enabled: whether this deployment offers it: `start` refuses one that is not, runs that were
             accepted before are done all the same.
+        max_deferral: how long after its first start a run may still put its work off, because the
+            provider asks for a long wait, say; 0: never.
+        capability: what a person must be allowed to do to start it on a tenant.
+        scope: runs of operations with the same scope exclude each other on a tenant; None: they
+            do not.
+        writes: whether it writes to the tenant, and is refused where writing is switched off.
     """
 
     operation: str
@@ -87,6 +94,10 @@ class Policy:
     manual_review: bool = False
     needs_tenant: bool = False
     enabled: bool = True
+    max_deferral: float = 0.0
+    capability: str = Capability.START
+    scope: str | None = None
+    writes: bool = False
 
     @property
     def longest_backoff(self) -> float:
@@ -120,8 +131,8 @@ class Policy:
         that may be lost were lost.
         """
         attempts = self.max_retries + self.max_deliveries
-        backoffs = self.max_retries * self.max_backoff
-        return attempts * (self.max_queue_wait + self.running_stale_after) + backoffs
+        waits = self.max_retries * self.max_backoff + self.max_deferral
+        return attempts * (self.max_queue_wait + self.running_stale_after) + waits
 
     @property
     def version(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from lastword.access import Capability
 from lastword.errors import ConfigError
 from lastword.policy import GENERIC, LONGEST_RETRIES_S, OnLoss, Policy, retries_within
 
@@ -61,6 +62,14 @@ def _duration(value: object) -> bool:
     return 0 < value <= LONGEST_S
 
 
+def _wait(value: object) -> bool:
+    return _duration(value) or (value == 0 and not isinstance(value, bool))
+
+
+def _capability(value: object) -> bool:
+    return isinstance(value, str) and value in set(Capability)
+
+
 def _count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
@@ -89,6 +98,8 @@ def _names(value: object) -> bool:
 
 _EXPECTED: Mapping[Callable[[object], bool], str] = {
     _duration: f"a number of seconds above 0, at most {LONGEST_S:g}",
+    _wait: f"a number of seconds, 0 to {LONGEST_S:g}",
+    _capability: f"one of {', '.join(Capability)}",
     _count: "a whole number, 0 or more",
     _positive_count: "a whole number, 1 or more",
     _loss: "'fail' or 'redispatch'",
@@ -116,6 +127,10 @@ _CHECKS: Mapping[str, Callable[[object], bool]] = {
     "manual_review": _flag,
     "needs_tenant": _flag,
     "enabled": _flag,
+    "max_deferral": _wait,
+    "capability": _capability,
+    "scope": _text,
+    "writes": _flag,
 }
 
 
@@ -154,4 +169,8 @@ def _with_derived(table: Mapping[str, Any]) -> dict[str, Any]:
         "manual_review": table.get("manual_review", False),
         "needs_tenant": table.get("needs_tenant", False),
         "enabled": table.get("enabled", True),
+        "max_deferral": table.get("max_deferral", 0.0),
+        "capability": Capability(table.get("capability", Capability.START)),
+        "scope": table.get("scope"),
+        "writes": table.get("writes", False),
     }

@@ -123,3 +123,27 @@ class TransientFailure(RunFailure):
 
 class PermanentFailure(RunFailure):
     """Trying again cannot help: the run fails at once."""
+
+
+class Blocked(PermanentFailure):
+    """The work found, before it had any effect, that it may not be done: the run ends as blocked.
+
+    Raised after an effect it would be a lie: raise `PermanentFailure` then.
+    """
+
+
+class Deferral(RunFailure):
+    """The work has saved where it stands and goes on later: no failure, and no try is spent.
+
+    The worker is free meanwhile. A run may be deferred for as long as its policy's `max_deferral`
+    says, counted from its first start; past that it fails with the reason.
+
+    Args:
+        delay_s: how long to wait, in seconds.
+        reason: why it cannot go on now.
+        message: an operator-safe detail.
+    """
+
+    def __init__(self, delay_s: float, reason: Reason, message: str = "") -> None:
+        super().__init__(reason, message)
+        self.delay_s = delay_s

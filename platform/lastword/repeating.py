@@ -8,7 +8,7 @@ from lastword.errors import LastwordError, StartRefused
 from lastword.identity import RunId, new_run_id
 from lastword.policy import Policy
 from lastword.service import RunService
-from lastword.service.values import Accepted, NewRun
+from lastword.service.requests import Accepted, NewRun
 from lastword.states import Status
 from lastword.storage.ledger import Ledger, Row
 
@@ -53,6 +53,7 @@ def _again(row: Row, policy: Policy) -> NewRun:
         initiator_id=row["initiator_id"],
         initiator_name=row["initiator_name"],
         identity_hash=row["identity_hash"],
+        scope_key=row["scope_key"],
         # What the old run found out is its own.
         context={key: value for key, value in context.items() if key == "inputs"},
         retry_of=RunId(row["id"]),

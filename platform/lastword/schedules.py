@@ -12,11 +12,11 @@ from typing import Any
 
 from lastword.cron import Cron, read_cron
 from lastword.errors import InvalidInputs, UnknownTenant
-from lastword.identity import RunId, new_run_id, run_identity
+from lastword.identity import RunId, new_run_id, run_identity, scope_key
 from lastword.policy import Policy
 from lastword.reading.tenants import find_tenant
+from lastword.service.requests import NewRun
 from lastword.service.scheduling import NewSchedule, ScheduleService
-from lastword.service.values import NewRun
 from lastword.starting import MAX_NAME, Application, application_here, require_json
 from lastword.storage.ledger import Row
 from lastword.storage.schema import require_current_schema
@@ -88,6 +88,7 @@ def run_of_slot(schedule: Row, slot_at: int, policy: Policy) -> NewRun:
         initiator_name=schedule["initiator_id"] or "System",
         identity_hash=schedule["identity_hash"],
         context={**context, "inputs": inputs} if inputs else context,
+        scope_key=scope_key(policy.scope, schedule["tenant_id"]),
     )
 
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from lastword.config import Config
 from lastword.errors import InvalidInputs, LastwordError, UnknownTenant
-from lastword.identity import RunId, canonical_json, new_run_id, run_identity
+from lastword.identity import RunId, canonical_json, new_run_id, run_identity, scope_key
+from lastword.legitimacy import Asked, Gate
 from lastword.logs import log_notice
 from lastword.reading.tenants import find_tenant
 from lastword.service import RunService
-from lastword.service.values import Acceptance, NewRun, Redispatched
+from lastword.service.requests import Acceptance, NewRun
+from lastword.service.values import Redispatched
 from lastword.storage.ledger import Ledger
 from lastword.storage.schema import require_current_schema
 
@@ -67,12 +69,14 @@ class Application:
         ledger: the ledger, on the application's own connections if it has any.
         apart: the same ledger on connections that never share the application's transactions.
         dispatcher: what sends messages.
+        gate: what judges whether a run may be done.
     """
 
     config: Config
     ledger: Ledger
     apart: Ledger
     dispatcher: Dispatcher
+    gate: Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,8 @@ class Started:
     """The answer to a start.
 
     Attributes:
-        result: `accepted`, or `deduped` with the active run that does this work already.
+        result: `accepted`; `deduped` with the active run that does this work already;
+            `scope_busy` with the one that excludes it; `blocked` with a run that says why.
         run_id: the run's id.
         url: the path of its page in the monitoring web.
     """
@@ -123,6 +128,7 @@ def start(
     inputs: Mapping[str, Any] | None = None,
     tenant: str | None = None,
     initiator: str | None = None,
+    initiator_name: str = "System",
     delay_s: float = 0.0,
 ) -> Started:
     """Accept a run of `operation` and hand it to the queue.
@@ -131,7 +137,9 @@ def start(
         operation: the operation's name.
         inputs: the actor's keyword arguments, as JSON values.
         tenant: the id of the tenant to work on.
-        initiator: who asks; "System" when None.
+        initiator: the id of the person who asks, and who must be allowed to do this on the tenant,
+            now and when its turn comes; None if it is done with the system's own authority.
+        initiator_name: what people read where it is the system's.
         delay_s: how long to hold it back, in seconds.
 
     Raises:
@@ -145,6 +153,7 @@ def start(
         inputs=inputs or {},
         tenant=tenant,
         initiator=initiator,
+        initiator_name=initiator_name,
         delay_s=delay_s,
     )
 
@@ -156,14 +165,21 @@ def start_in(
     inputs: Mapping[str, Any],
     tenant: str | None,
     initiator: str | None,
+    initiator_name: str = "System",
     delay_s: float = 0.0,
 ) -> Started:
     """`start`, in a given application."""
     ledger = application.ledger
     require_current_schema(ledger)
     request, letter = _request(application, operation, inputs, tenant, initiator, delay_s)
+    request = replace(request, initiator_name=initiator or initiator_name)
     if not ledger.is_one_file:
         RunService(application.apart).keep_policies([request.policy])
+    asked = Asked(operation, request.workspace_id, tenant, initiator, inputs)
+    denial = application.gate.denial(ledger, asked, request.policy)
+    if denial is not None:
+        RunService(ledger).refuse(replace(request, denial=denial))
+        return Started(Acceptance.BLOCKED, request.run_id)
     [accepted] = RunService(ledger).accept([request])
     if accepted.result is Acceptance.ACCEPTED:
         delay_ms = int(delay_s * 1000)
@@ -205,11 +221,11 @@ def _request(
         workspace_id=workspace_id,
         tenant_id=tenant,
         initiator_id=initiator,
-        initiator_name=initiator or "System",
         identity_hash=run_identity(
             workspace_id=workspace_id, tenant_id=tenant, operation=operation, inputs=inputs
         ),
         context={"inputs": dict(inputs)} if inputs else {},
+        scope_key=scope_key(policy.scope, tenant),
     )
     return request, letter
 

@@ -53,6 +53,8 @@ class EventKind(StrEnum):
     REFUSED = "refused"
     CLAIMED = "claimed"
     RETRY_SCHEDULED = "retry_scheduled"
+    #: The attempt asked to go on later; no try is spent.
+    DEFERRED = "deferred"
     REDISPATCHED = "redispatched"
     COMPLETED = "completed"
     CANCEL_REQUESTED = "cancel_requested"
@@ -126,6 +128,7 @@ BLOCK = _arrow(
     outcomes={Outcome.BLOCKED},
 )
 RETRY = _arrow("retry", {RUNNING}, QUEUED, EventKind.RETRY_SCHEDULED, by={Source.WORKER})
+DEFER = _arrow("defer", {RUNNING}, QUEUED, EventKind.DEFERRED, by={Source.WORKER})
 FINISH = _arrow(
     "finish",
     {RUNNING},
@@ -133,6 +136,15 @@ FINISH = _arrow(
     EventKind.COMPLETED,
     by={Source.WORKER},
     outcomes={Outcome.SUCCEEDED, Outcome.PARTIALLY_SUCCEEDED},
+)
+#: The attempt found, before it had any effect, that it may not go on.
+DECLINE = _arrow(
+    "decline",
+    {RUNNING},
+    COMPLETED,
+    EventKind.COMPLETED,
+    by={Source.WORKER},
+    outcomes={Outcome.BLOCKED},
 )
 #: The queue gave up on a run whose attempt is the current one.
 BRIDGE_ATTEMPT = _arrow(
@@ -235,7 +247,9 @@ ARROWS = (
     CLAIM,
     BLOCK,
     RETRY,
+    DEFER,
     FINISH,
+    DECLINE,
     BRIDGE_ATTEMPT,
     BRIDGE_DELIVERY,
     REDISPATCH,

@@ -11,8 +11,9 @@ from lastword.cron import read_cron
 from lastword.logs import log_notice
 from lastword.losses import send_again
 from lastword.schedules import run_of_slot
+from lastword.service.requests import NewRun
 from lastword.service.scheduling import Kept, ScheduleService, SlotResult
-from lastword.service.values import NewRun, Redispatched
+from lastword.service.values import Redispatched
 from lastword.starting import Dispatcher
 from lastword.storage.ledger import Ledger, Row
 from lastword_scheduler.reports import GivenUp, SweepReport, never

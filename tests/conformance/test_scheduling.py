@@ -11,9 +11,10 @@ from lastword.identity import RunId, WorkerId, new_run_id
 from lastword.reading.scheduler import list_schedules, list_slots, list_sweeps, read_leader
 from lastword.service.leading import Contender, LeaderService
 from lastword.service.pruning import BATCH, prune
+from lastword.service.requests import NewRun
 from lastword.service.scheduling import Kept, NewSchedule, ScheduleService, SlotResult
 from lastword.service.sweeps import SweepRecord, SweepResult, record_sweep
-from lastword.service.values import AttemptEnd, NewRun
+from lastword.service.values import AttemptEnd
 from lastword.states import Outcome
 from lastword.storage.ledger import Ledger, Row
 from tests.support import POLICIES, Scene

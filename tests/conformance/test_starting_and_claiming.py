@@ -8,7 +8,8 @@ import pytest
 
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId, new_run_id
-from lastword.service.values import Acceptance, Delivery, NewRun, Refusal, Sending
+from lastword.service.requests import Acceptance, NewRun
+from lastword.service.values import Delivery, Refusal, Sending
 from lastword.storage.ledger import Ledger
 from tests.support import Scene, policy
 

@@ -20,11 +20,11 @@ from dramatiq.threading import Interrupt, raise_thread_exception
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId, WorkerId
 from lastword.reasons import Reason
+from lastword.service.requests import NewRun
 from lastword.service.values import (
     AttemptEnd,
     Beginning,
     Delivery,
-    NewRun,
     Rejection,
     Retry,
     Sending,

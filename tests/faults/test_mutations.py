@@ -17,11 +17,15 @@ from pathlib import Path
 import pytest
 
 from tests.faults.mutations import OF_ENDS, OF_STARTS, OF_THE_MOVE, Edit, Mutation
+from tests.faults.mutations_of_the_gate import OF_THE_GATE
 from tests.faults.mutations_of_verdicts import OF_PARENTS_AND_OPERATORS, OF_VERDICTS
 
 ROOT = Path(__file__).parents[2]
 
-MUTATIONS = (*OF_THE_MOVE, *OF_ENDS, *OF_STARTS, *OF_VERDICTS, *OF_PARENTS_AND_OPERATORS)
+MUTATIONS = (
+    *(*OF_THE_MOVE, *OF_ENDS, *OF_STARTS, *OF_VERDICTS, *OF_PARENTS_AND_OPERATORS),
+    *OF_THE_GATE,
+)
 
 #: Copies that are tried at once.
 AT_ONCE = 2

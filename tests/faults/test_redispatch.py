@@ -12,7 +12,8 @@ import redis
 from lastword.identity import RunId, new_run_id
 from lastword.reading.scheduler import list_sweeps
 from lastword.service import RunService
-from lastword.service.values import NewRun, Redispatched
+from lastword.service.requests import NewRun
+from lastword.service.values import Redispatched
 from lastword.storage.ledger import Ledger
 from tests.fleets import Fleet
 from tests.support import until

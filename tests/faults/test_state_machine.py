@@ -14,15 +14,8 @@ from hypothesis.stateful import MultipleResults, multiple, rule, run_state_machi
 from lastword.identity import RunId, WorkerId
 from lastword.reasons import Reason
 from lastword.service.cancelling import Cancelled
-from lastword.service.values import (
-    Acceptance,
-    Delivery,
-    Recorded,
-    Refusal,
-    Rejection,
-    Sighting,
-    Verdict,
-)
+from lastword.service.requests import Acceptance
+from lastword.service.values import Delivery, Recorded, Refusal, Rejection, Sighting, Verdict
 from lastword.states import Status
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger

@@ -9,12 +9,11 @@ from hypothesis.stateful import MultipleResults, initialize, multiple, precondit
 
 from lastword.identity import RunId, WorkerId, new_run_id, new_worker_id
 from lastword.reasons import Reason
+from lastword.service.requests import Acceptance, NewRun
 from lastword.service.values import (
-    Acceptance,
     AttemptEnd,
     Beginning,
     Delivery,
-    NewRun,
     Recorded,
     Reservation,
     Retry,

@@ -16,9 +16,9 @@ from lastword.identity import RunId, WorkerId
 from lastword.losses import recover_losses
 from lastword.reading.scheduler import list_slots
 from lastword.reasons import Reason
+from lastword.service.requests import NewRun
 from lastword.service.scheduling import NewSchedule, ScheduleService
 from lastword.service.tenants import add_tenant
-from lastword.service.values import NewRun
 from lastword.states import Outcome, Source
 from lastword.storage.ledger import Ledger
 from lastword_jobs.backups import (

@@ -24,6 +24,7 @@ DRAWN = [
     ("claim", "queued", "running", "claimed", "pending", "worker"),
     ("block", "queued", "completed", "completed", "blocked", "gate"),
     ("retry", "running", "queued", "retry_scheduled", "pending", "worker"),
+    ("defer", "running", "queued", "deferred", "pending", "worker"),
     (
         "finish",
         "running",
@@ -32,6 +33,7 @@ DRAWN = [
         "partially_succeeded succeeded",
         "worker",
     ),
+    ("decline", "running", "completed", "completed", "blocked", "worker"),
     ("bridge_attempt", "running", "completed", "completed", "failed", "bridge"),
     ("bridge_delivery", "queued", "completed", "completed", "failed", "bridge"),
     ("redispatch", "queued", "queued", "redispatched", "pending", "generic"),

@@ -73,7 +73,7 @@ class Stage:
 
     def start(self, operation: str, tenant: str, harm: str, **expected: Any) -> Watched:
         """Start a run and watch it."""
-        started = start_in(self.application, operation, inputs={}, tenant=tenant, initiator="demo")
+        started = start_in(self.application, operation, inputs={}, tenant=tenant, initiator=None)
         if started.result != "accepted":
             raise LastwordError(f"{operation} on {tenant} was {started.result}")
         watched = Watched(started.run_id, operation, tenant, harm, **expected)

@@ -15,6 +15,7 @@ from lastword.cli.runs import runs
 from lastword.cli.schedules import schedules
 from lastword.cli.sweeps import sweeps
 from lastword.cli.tenants import tenants
+from lastword.cli.users import users
 from lastword.cli.web import web
 from lastword.cli.workers import workers
 from lastword.errors import ConfigError, LastwordError, StartRefused, UnsafeTiming
@@ -54,7 +55,7 @@ def lastword() -> None:
     """Every accepted run reaches exactly one honest terminal truth."""
 
 
-for group in (operations, runs, schedules, sweeps, tenants, workers):
+for group in (operations, runs, schedules, sweeps, tenants, users, workers):
     lastword.add_command(group)
 for command in (check, healthy, migrate, web):
     lastword.add_command(command)

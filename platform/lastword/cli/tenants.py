@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 
 import click
@@ -10,12 +11,19 @@ from lastword.cli.opening import open_current
 from lastword.cli.output import json_option, print_rows
 from lastword.errors import LastwordError
 from lastword.reading.tenants import list_tenants
-from lastword.service.tenants import add_tenant
+from lastword.service.tenants import (
+    add_tenant,
+    remove_tenant,
+    resume_tenant,
+    set_writable,
+    suspend_tenant,
+)
+from lastword.storage.ledger import Ledger
 
 
 @click.group()
 def tenants() -> None:
-    """List tenants, add one."""
+    """List tenants, add one, say what may be done to it."""
 
 
 @tenants.command("list")
@@ -24,7 +32,13 @@ def list_command(as_json: bool) -> None:
     """Every tenant with its workspace."""
     _, ledger = open_current()
     rows = [asdict(tenant) for tenant in list_tenants(ledger)]
-    columns = {"tenant_id": "tenant", "name": "name", "workspace_id": "workspace"}
+    columns = {
+        "tenant_id": "tenant",
+        "name": "name",
+        "workspace_id": "workspace",
+        "state": "state",
+        "writable": "writable",
+    }
     print_rows(rows, columns, as_json=as_json, empty="no tenant yet")
 
 
@@ -38,3 +52,27 @@ def add_command(tenant_id: str, name: str | None, workspace: str) -> None:
     if not add_tenant(ledger, tenant_id=tenant_id, name=name or tenant_id, workspace_id=workspace):
         raise LastwordError(f"tenant {tenant_id!r} exists already")
     click.echo(f"added tenant {tenant_id}")
+
+
+_CHANGES: dict[str, Callable[[Ledger, str], bool]] = {
+    "writable": lambda ledger, tenant_id: set_writable(ledger, tenant_id, writable=True),
+    "read-only": lambda ledger, tenant_id: set_writable(ledger, tenant_id, writable=False),
+    "suspended": suspend_tenant,
+    "resumed": resume_tenant,
+    "removed": remove_tenant,
+}
+
+
+@tenants.command("set")
+@click.argument("tenant_id")
+@click.argument("change", type=click.Choice(list(_CHANGES)))
+def set_command(tenant_id: str, change: str) -> None:
+    """Say what may be done to a tenant from now on.
+
+    Runs that are queued are judged by it when their turn comes. What is removed stays removed; its
+    records are kept.
+    """
+    _, ledger = open_current()
+    if not _CHANGES[change](ledger, tenant_id):
+        raise LastwordError(f"no tenant {tenant_id!r}", mend="see `lastword tenants list`")
+    click.echo(f"tenant {tenant_id} is {change}")

@@ -5,17 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lastword.errors import UnknownTenant
+from lastword.storage.access_tables import Tenant
 from lastword.storage.ledger import Ledger
-from lastword.storage.tables import Tenant
 
 
 @dataclass(frozen=True, slots=True)
 class TenantRow:
-    """A tenant and the workspace it belongs to."""
+    """A tenant and the workspace it belongs to.
+
+    Attributes:
+        state: `active`, `suspended` or `removed`.
+        writable: whether operations may write to it.
+    """
 
     tenant_id: str
     workspace_id: str
     name: str
+    state: str
+    writable: bool
 
 
 def find_tenant(ledger: Ledger, tenant_id: str) -> TenantRow:
@@ -32,7 +39,7 @@ def find_tenant(ledger: Ledger, tenant_id: str) -> TenantRow:
             f"no tenant {tenant_id!r}",
             mend="see `lastword tenants list`, or add it with `lastword tenants add`",
         )
-    return TenantRow(found.id, found.workspace_id, found.name)
+    return _row(found)
 
 
 def list_tenants(ledger: Ledger) -> list[TenantRow]:
@@ -40,4 +47,10 @@ def list_tenants(ledger: Ledger) -> list[TenantRow]:
     query = Tenant.select().order_by(Tenant.name, Tenant.id)
     with ledger.session():
         found = list(query.execute(ledger.database))
-    return [TenantRow(tenant.id, tenant.workspace_id, tenant.name) for tenant in found]
+    return [_row(tenant) for tenant in found]
+
+
+def _row(tenant: Tenant) -> TenantRow:
+    suspended = "suspended" if tenant.suspended_at is not None else "active"
+    state = "removed" if tenant.removed_at is not None else suspended
+    return TenantRow(tenant.id, tenant.workspace_id, tenant.name, state, bool(tenant.writable))

@@ -10,10 +10,11 @@ from lastword.identity import RunId
 from lastword.policy import Policy
 from lastword.service import moves
 from lastword.service.children import adopt
-from lastword.service.values import Acceptance, Accepted, NewRun, Sending
-from lastword.states import ACCEPT, Outcome, Source, Status
+from lastword.service.requests import Acceptance, Accepted, Denial, NewRun
+from lastword.service.values import Sending
+from lastword.states import ACCEPT, REFUSE, Outcome, Source, Status
 from lastword.storage.dialects import ColumnType
-from lastword.storage.ledger import Ledger, as_batch, as_json
+from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 
 #: How often an accept looks again when the run it collided with ended just then.
 MAX_COLLISIONS = 5
@@ -37,13 +38,18 @@ _COLUMNS: Mapping[str, ColumnType] = {
     "context": "text",
     "retry_of": "text",
     "parent_id": "text",
+    "scope_key": "text",
+    "reason": "text",
+    "failures": "text",
     "delay_ms": "integer",
 }
 
+_DERIVED = frozenset({"run_id", "reason", "failures", "delay_ms"})
+
 #: Column of a new run to its value, over the columns of the request.
-_VALUES = {
+_ACCEPTED = {
     "id": "item_run_id",
-    **{f"{name}": f"item_{name}" for name in _COLUMNS if name not in {"run_id", "delay_ms"}},
+    **{name: f"item_{name}" for name in _COLUMNS if name not in _DERIVED},
     "status": f"'{Status.QUEUED}'",
     "outcome": f"'{Outcome.PENDING}'",
     "dispatch": "1",
@@ -62,6 +68,17 @@ _VALUES = {
     "available_at": "{now} + item_delay_ms",
     "stale_at": "{now} + item_delay_ms + item_queued_stale_ms",
     "wait_until": "{now} + item_delay_ms + item_max_queue_wait_ms",
+}
+
+_REFUSED = {
+    **{key: value for key, value in _ACCEPTED.items() if key not in {"stale_at", "wait_until"}},
+    "status": f"'{Status.COMPLETED}'",
+    "outcome": f"'{Outcome.BLOCKED}'",
+    "reason": "item_reason",
+    "failures": "item_failures",
+    "closed_by": f"'{Source.START}'",
+    "sent_at": "NULL",
+    "completed_at": "{now}",
 }
 
 
@@ -98,6 +115,15 @@ class Accepting:
                 mend="start it again",
             )
         return [answers[request.run_id] for request in requests]
+
+    def refuse(self, request: NewRun) -> None:
+        """Record a request with its denial, as a run that is completed and blocked."""
+        if request.denial is None:
+            raise ValueError("a run that is refused says why")
+        with self.ledger.transaction():
+            self._keep_policies([request.policy])
+            rows = _insert(self.ledger, [request], _REFUSED)
+            moves.record(self.ledger, REFUSE, rows, by=Source.START)
 
     def keep_policies(self, policies: Sequence[Policy]) -> None:
         """Keep policies in the ledger, each version once, in a transaction of their own.
@@ -147,14 +173,7 @@ class Accepting:
     def _insert(self, requests: Sequence[NewRun]) -> list[RunId]:
         if not requests:
             return []
-        now = self.ledger.dialect.now_ms
-        values = ", ".join(value.format(now=now) for value in _VALUES.values())
-        rows = self.ledger.execute(
-            f"INSERT INTO lastword_run ({', '.join(_VALUES)}) SELECT {values} "
-            f"FROM {self.ledger.dialect.batch(_COLUMNS)} AS item WHERE TRUE "
-            f"ON CONFLICT DO NOTHING RETURNING {moves.RETURNED}",
-            as_batch([_row(request) for request in requests]),
-        )
+        rows = _insert(self.ledger, requests, _ACCEPTED)
         moves.record(self.ledger, ACCEPT, rows, by=Source.START)
         adopt(self.ledger, rows)
         return [RunId(row["id"]) for row in rows]
@@ -162,18 +181,26 @@ class Accepting:
     def _present(self, requests: Sequence[NewRun]) -> dict[RunId, Accepted]:
         if not requests:
             return {}
-        source = self.ledger.dialect.batch({"run_id": "text", "identity_hash": "text"})
+        columns: Mapping[str, ColumnType] = {
+            "run_id": "text",
+            "identity_hash": "text",
+            "scope_key": "text",
+        }
         rows = self.ledger.execute(
-            f"SELECT item_run_id AS asked, id FROM {source} AS item JOIN lastword_run "
-            "ON id = item_run_id OR (identity_hash = item_identity_hash AND completed_at IS NULL)",
-            as_batch(
-                [
-                    {"run_id": request.run_id, "identity_hash": request.identity_hash}
-                    for request in requests
-                ]
-            ),
+            "SELECT item_run_id AS asked, id, CASE WHEN id = item_run_id "
+            "OR identity_hash = item_identity_hash THEN 1 ELSE 0 END AS same "
+            f"FROM {self.ledger.dialect.batch(columns)} AS item JOIN lastword_run "
+            "ON id = item_run_id OR (identity_hash = item_identity_hash AND completed_at IS NULL) "
+            "OR (scope_key = item_scope_key AND completed_at IS NULL) ORDER BY same",
+            as_batch([{name: getattr(request, name) for name in columns} for request in requests]),
         )
-        return {RunId(row["asked"]): Accepted(RunId(row["id"]), Acceptance.DEDUPED) for row in rows}
+        # The same work, where there is any, comes last and wins over other work on the scope.
+        return {
+            RunId(row["asked"]): Accepted(
+                RunId(row["id"]), Acceptance.DEDUPED if row["same"] else Acceptance.SCOPE_BUSY
+            )
+            for row in rows
+        }
 
     def _keep_policies(self, policies: Sequence[Policy]) -> None:
         new = {
@@ -204,6 +231,26 @@ class Accepting:
         self.ledger.after_commit(lambda: self._kept_policies.update(new))
 
 
+def failures_of(denial: Denial) -> str:
+    """What a blocked run keeps of its denial, as the JSON text of its failures."""
+    entry: dict[str, Any] = {"code": denial.reason, "message": denial.message}
+    if denial.next_steps:
+        entry["next_steps"] = [dict(step) for step in denial.next_steps]
+    return as_json([entry])
+
+
+def _insert(ledger: Ledger, requests: Sequence[NewRun], values: Mapping[str, str]) -> list[Row]:
+    # Those that collide with nothing.
+    now = ledger.dialect.now_ms
+    picked = ", ".join(value.format(now=now) for value in values.values())
+    return ledger.execute(
+        f"INSERT INTO lastword_run ({', '.join(values)}) SELECT {picked} "
+        f"FROM {ledger.dialect.batch(_COLUMNS)} AS item WHERE TRUE "
+        f"ON CONFLICT DO NOTHING RETURNING {moves.RETURNED}",
+        as_batch([_row(request) for request in requests]),
+    )
+
+
 def _row(request: NewRun) -> dict[str, Any]:
     policy = request.policy
     return {
@@ -225,5 +272,8 @@ def _row(request: NewRun) -> dict[str, Any]:
         "context": as_json(request.context),
         "retry_of": request.retry_of,
         "parent_id": request.parent_id,
+        "scope_key": request.scope_key,
+        "reason": request.denial.reason if request.denial else None,
+        "failures": failures_of(request.denial) if request.denial else None,
         "delay_ms": int(request.delay_s * 1000),
     }

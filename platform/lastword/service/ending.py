@@ -17,6 +17,7 @@ from lastword.states import (
     BRIDGE_ATTEMPT,
     BRIDGE_DELIVERY,
     CANCEL_ATTEMPT,
+    DECLINE,
     FINISH,
     EventKind,
     Outcome,
@@ -51,6 +52,13 @@ _FINISH = Move(
     writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
     # A run with children takes its outcome from theirs, also where they ended first.
     guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NO_CHILDREN),
+)
+
+_DECLINE = Move(
+    arrow=DECLINE,
+    columns=_END_COLUMNS,
+    writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
+    guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED),
 )
 
 _CANCEL = Move(
@@ -102,6 +110,10 @@ class Ending:
         A run with open children ends with the last of them.
         """
         return self._end(_FINISH, ends, by=Source.WORKER)
+
+    def decline(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
+        """Record attempts that found, before they had any effect, that they may not go on."""
+        return self._end(_DECLINE, ends, by=Source.WORKER)
 
     def cancelled(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
         """Record attempts that were asked to stop and did."""

@@ -28,7 +28,7 @@ SAME_MESSAGE = "COALESCE(message_ref, '') = COALESCE(item_message_ref, '')"
 #: A run's row as a move returns it.
 RETURNED = (
     "id, operation, tenant_id, workspace_id, attempt, dispatch, retries, worker_id, outcome, "
-    "reason, payload, context, available_at, changed_at, parent_id"
+    "reason, payload, context, available_at, changed_at, parent_id, initiator_id"
 )
 
 _EVENT_COLUMNS: Mapping[str, ColumnType] = {

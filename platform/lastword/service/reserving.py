@@ -206,6 +206,7 @@ def _reservation(row: Row) -> Reservation:
         operation=row["operation"],
         tenant_id=row["tenant_id"],
         workspace_id=row["workspace_id"],
+        initiator_id=row["initiator_id"],
         worker_id=WorkerId(row["holder"]),
         context=row["context"],
         payload=row["payload"],

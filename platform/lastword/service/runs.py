@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lastword.service.accepting import Accepting
+from lastword.service.barring import Barring
 from lastword.service.cancelling import Cancelling
 from lastword.service.claiming import Claiming
 from lastword.service.concluding import Concluding
@@ -14,7 +15,15 @@ from lastword.storage.ledger import Ledger
 
 
 class RunService(
-    Accepting, Reserving, Claiming, Retrying, Ending, Cancelling, Reconciling, Concluding
+    Accepting,
+    Barring,
+    Reserving,
+    Claiming,
+    Retrying,
+    Ending,
+    Cancelling,
+    Reconciling,
+    Concluding,
 ):
     """The only writer of `status`, `outcome`, `reason` and `attempt`.
 

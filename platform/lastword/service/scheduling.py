@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from lastword.identity import RunId
 from lastword.service.counters import Counted, count
+from lastword.service.requests import Acceptance, NewRun
 from lastword.service.runs import RunService
-from lastword.service.values import Acceptance, NewRun
 from lastword.storage.ledger import Ledger, Row, as_json
 
 #: Milliseconds for which a slot is looked after once it was noted.

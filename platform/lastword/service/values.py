@@ -9,59 +9,9 @@ from typing import Any
 
 from lastword.counts import Number
 from lastword.identity import RunId, WorkerId
-from lastword.policy import Policy
 from lastword.reasons import Reason
+from lastword.service.requests import Denial
 from lastword.states import Outcome, Source, Status
-
-
-@dataclass(frozen=True, slots=True)
-class NewRun:
-    """A request to do an operation, ready to be accepted.
-
-    Attributes:
-        run_id: its id; also its message's.
-        policy: the policy it is accepted under.
-        actor_name: the actor that does it.
-        payload: the message as JSON text, so that it can be sent again.
-        delay_s: how long it is to be held back, in seconds.
-        identity_hash: at most one active run may hold it; None never collides.
-        message_queue: where its message will be, if that is known already.
-        message_ref: the broker's own id of that message, if it has one.
-        retry_of: the completed run that this one does again.
-        parent_id: the run that this one is a part of, and that ends with its last part.
-    """
-
-    run_id: RunId
-    policy: Policy
-    actor_name: str
-    payload: str
-    delay_s: float = 0.0
-    workspace_id: str | None = None
-    tenant_id: str | None = None
-    initiator_id: str | None = None
-    initiator_name: str = "System"
-    identity_hash: str | None = None
-    message_queue: str | None = None
-    message_ref: str | None = None
-    context: Mapping[str, Any] = field(default_factory=dict)
-    retry_of: RunId | None = None
-    parent_id: RunId | None = None
-
-
-class Acceptance(StrEnum):
-    """What became of a request."""
-
-    ACCEPTED = "accepted"
-    #: An active run of the same identity, or this very run, was there already.
-    DEDUPED = "deduped"
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The run that answers a request: the new one, or the one that was there."""
-
-    run_id: RunId
-    result: Acceptance
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +53,8 @@ class Refusal(StrEnum):
     UNKNOWN_RUN = "unknown_run"
     #: This worker's own lease is not live: it may not start anything.
     LEASE_LOST = "lease_lost"
+    #: The gate did not let the run through; it has ended as blocked.
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +74,7 @@ class Reservation:
     operation: str = ""
     tenant_id: str | None = None
     workspace_id: str | None = None
+    initiator_id: str | None = None
     worker_id: WorkerId | None = None
     context: str = "{}"
     payload: str = ""
@@ -184,6 +137,39 @@ class Retry:
     diagnostics: str = ""
     message_queue: str | None = None
     message_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """An attempt has saved where it stands, and its run goes back to the queue for a while.
+
+    Attributes:
+        delay_s: for how long, in seconds.
+        within_s: how long after its first start the run may still wait, in seconds.
+        reason: why it waits.
+        counts: what it has counted so far.
+        context: the facts so far.
+    """
+
+    run_id: RunId
+    attempt: int
+    worker_id: WorkerId
+    delay_s: float
+    within_s: float
+    reason: Reason
+    counts: Mapping[str, Number] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
+    diagnostics: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """A delivery that the gate did not let through, with the denial."""
+
+    run_id: RunId
+    dispatch: int
+    worker_id: WorkerId | None
+    denial: Denial
 
 
 @dataclass(frozen=True, slots=True)

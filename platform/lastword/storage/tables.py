@@ -17,35 +17,9 @@ from peewee import (
     TextField,
 )
 
+from lastword.storage.access_tables import ACCESS_MODELS
 from lastword.storage.fields import JsonText
 from lastword.storage.scheduler_tables import SCHEDULER_MODELS
-
-
-class Workspace(Model):
-    """The boundary of authorisation: everything a group of people may see."""
-
-    id = CharField(max_length=64, primary_key=True)
-    name = CharField(max_length=200)
-    created_at = BigIntegerField()
-
-    class Meta:
-        """Where it is stored."""
-
-        table_name = "lastword_workspace"
-
-
-class Tenant(Model):
-    """What operations are done to; belongs to one workspace."""
-
-    id = CharField(max_length=64, primary_key=True)
-    workspace_id = CharField(max_length=64)
-    name = CharField(max_length=200)
-    created_at = BigIntegerField()
-
-    class Meta:
-        """Where it is stored."""
-
-        table_name = "lastword_tenant"
 
 
 class PolicyVersion(Model):
@@ -123,6 +97,8 @@ class Run(Model):
     #: Who ended it: a `Source`.
     closed_by = CharField(max_length=20, null=True)
     identity_hash = CharField(max_length=64, null=True)
+    #: Among active runs unique: what excludes them from each other on a tenant.
+    scope_key = CharField(max_length=64, null=True)
 
     policy_version = CharField(max_length=16)
     #: The policy's thresholds in milliseconds, here so that one statement can move many runs.
@@ -255,6 +231,7 @@ class Counter(Model):
 
 
 MODELS = (
-    *(Workspace, Tenant, PolicyVersion, Worker, Run, Attempt, Event, Counter),
+    *ACCESS_MODELS,
+    *(PolicyVersion, Worker, Run, Attempt, Event, Counter),
     *SCHEDULER_MODELS,
 )

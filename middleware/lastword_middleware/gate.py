@@ -1,0 +1,74 @@
+"""The gate before the first effect: what may not be done any more ends as blocked, unexecuted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from dramatiq.broker import MessageProxy
+
+from lastword.errors import LedgerUnavailable
+from lastword.legitimacy import Asked, Gate, installed_gate
+from lastword.service.requests import Denial
+from lastword.service.values import Barred, Refusal, Reservation
+from lastword_middleware.claims import Claims
+from lastword_middleware.tracker import Tracker
+
+
+@dataclass(frozen=True, slots=True)
+class Gatekeeper:
+    """Puts the question of the gate for what this worker is about to begin.
+
+    Args:
+        tracker: the worker.
+        claims: what refuses and keeps deliveries.
+        gate: what judges.
+    """
+
+    tracker: Tracker
+    claims: Claims
+    gate: Gate
+
+    @classmethod
+    def of(cls, tracker: Tracker, claims: Claims) -> Gatekeeper:
+        """With every preflight that is installed here."""
+        return cls(tracker, claims, installed_gate(tracker.config))
+
+    def admit(self, message: MessageProxy, reservation: Reservation) -> None:
+        """Let a delivery through that may be begun.
+
+        Raises:
+            DeliveryRefused: it may not, and its run has ended as blocked; or the worker stops
+                before that is known.
+        """
+        asked = Asked(
+            operation=reservation.operation,
+            workspace_id=reservation.workspace_id,
+            tenant_id=reservation.tenant_id,
+            initiator_id=reservation.initiator_id,
+            inputs=json.loads(reservation.context).get("inputs", {}),
+            run_id=reservation.run_id,
+        )
+        if not self.gate.concerns(asked):
+            return
+        try:
+            denial = self._judged(asked, reservation)
+        except LedgerUnavailable:
+            self.claims.keep(message)
+        if denial is not None:
+            self.claims.refuse(message, Refusal.BLOCKED)
+
+    def _judged(self, asked: Asked, reservation: Reservation) -> Denial | None:
+        policy = self.tracker.config.policy(asked.operation)
+        denial = self.tracker.persist_or_stop(
+            lambda: self.gate.denial(self.tracker.ledger, asked, policy),
+            what="judge",
+            run_id=reservation.run_id,
+        )
+        if denial is None:
+            return None
+        barred = Barred(reservation.run_id, reservation.dispatch, reservation.worker_id, denial)
+        self.tracker.persist_or_stop(
+            lambda: self.tracker.runs.block([barred]), what="block", run_id=reservation.run_id
+        )
+        return denial
