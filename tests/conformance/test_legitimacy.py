@@ -197,5 +197,6 @@ def test_a_scope_is_free_again_once_its_run_has_ended(scene: Scene) -> None:
     scene.runs.cancel([first.run_id], by="ada")
     [free] = scene.runs.accept([new(scope_key="a", identity_hash="2")])
     assert free.result is Acceptance.ACCEPTED
+    scene.runs.refuse(new(scope_key="a", identity_hash="4", denial=DENIAL))
     [busy] = scene.runs.accept([new(scope_key="a", identity_hash="3")])
     assert (busy.result, busy.run_id) == (Acceptance.SCOPE_BUSY, free.run_id)
