@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from dramatiq.rate_limits.backends import StubBackend
 
-from lastword_jobs.graph.client import GraphClient, Traffic
+from lastword_jobs.graph.client import GraphClient
+from lastword_jobs.graph.limits import Limits
 from lastword_jobs.graph.tokens import Credentials, TokenCache
+from lastword_jobs.graph.wire import Wire
 from lastword_jobs.graph_server.app import GraphServer, create_app
 from lastword_jobs.graph_server.clock import VirtualClock
 from lastword_jobs.graph_server.faults import Laboratory
@@ -134,14 +137,19 @@ class Provider:
         secret: str = SECRET,
         run_id: str = RUN_ID,
         sleep: Callable[[float], None] | None = None,
+        limits: Limits | None = None,
+        may_block: bool = False,
     ) -> GraphClient:
         """The adapter, with a token cache of its own; it notes its waits instead of waiting.
 
         With a `sleep`, such as that of a virtual clock, it does that instead.
         """
-        tokens = TokenCache(self.http, self.url, self.url, Credentials(CLIENT_ID, secret))
+        given = Credentials(CLIENT_ID, secret)
+        tokens = TokenCache(self.http, self.url, self.url, lambda tenant_id: given)
         sleep = sleep or self.waits.append
-        return GraphClient(self.http, self.url, tokens, TENANT, run_id, Traffic(), sleep=sleep)
+        limits = limits or Limits(StubBackend(), CLIENT_ID)
+        wire = Wire(self.http, self.url, TENANT, run_id, limits, sleep=sleep)
+        return GraphClient(wire, tokens, may_block=may_block)
 
 
 @contextmanager

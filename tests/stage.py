@@ -8,9 +8,12 @@ from typing import Any
 from lastword.current import CurrentRun
 from lastword.identity import RunId
 from lastword.storage.ledger import Ledger
-from lastword_jobs.graph.contracts import ALL_TYPES, POLICY_TYPES
 from lastword_jobs.syncing import Sync
 from tests.provider import TENANT, Provider
+
+#: Three types of policies with 150 objects, in six pages; and two more.
+POLICIES = ("settingsCatalog", "deviceConfiguration", "deviceCompliance")
+OBJECTS = (*POLICIES, "assignmentFilter", "roleScopeTag")
 
 #: A line of the records: name, facts kept, whether it is missing.
 Seen = tuple[str, dict[str, Any], bool]
@@ -35,12 +38,12 @@ class Stage:
 
     def policies(self, *types: str) -> CurrentRun:
         run = self.run()
-        self.sync(run).policies(types or POLICY_TYPES)
+        self.sync(run).policies(types or POLICIES)
         return run
 
     def inventory(self, *types: str) -> CurrentRun:
         run = self.run()
-        self.sync(run).inventory(types or ALL_TYPES)
+        self.sync(run).inventory(types or OBJECTS)
         return run
 
     def objects(self, collection: str) -> list[dict[str, Any]]:

@@ -12,8 +12,8 @@ from peewee import SQL, BigIntegerField, BooleanField, CharField, CompositeKey, 
 from lastword.identity import canonical_json
 from lastword.storage.fields import JsonText
 from lastword.storage.ledger import Ledger
-from lastword_jobs.graph.client import Json
 from lastword_jobs.graph.contracts import Contract
+from lastword_jobs.graph.exchanges import Json
 
 #: Properties that are kept of an object; the rest is left with the provider.
 KEPT = (
@@ -107,6 +107,15 @@ def upsert(
         1 for external_id, row in seen.items() if before.get(external_id) == row["meta_hash"]
     )
     return Upserted(created, len(seen) - created - unchanged, unchanged)
+
+
+def readable(entities: Sequence[object]) -> list[Json]:
+    """Those of a page that are objects with an id."""
+    return [
+        entity
+        for entity in entities
+        if isinstance(entity, dict) and isinstance(entity.get("id"), str) and entity["id"]
+    ]
 
 
 def moment_ms(ledger: Ledger) -> int:

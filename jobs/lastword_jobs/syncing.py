@@ -6,15 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lastword.current import CurrentRun
-from lastword.reasons import PermanentFailure, Reason
+from lastword.reasons import Blocked, PermanentFailure, Reason
 from lastword.storage.ledger import Ledger
+from lastword_jobs.checkpoints import Checkpoint, Listing, checkpoints_of, keep_checkpoint
 from lastword_jobs.graph.client import GraphClient
-from lastword_jobs.graph.contracts import BY_TYPE, Contract
+from lastword_jobs.graph.contracts import Contract
 from lastword_jobs.graph.errors import PermissionDenied, RequestRefused
-from lastword_jobs.records import InventoryItem, Policy, mark_missing, moment_ms, upsert
-
-#: Characters of an input that a failure repeats.
-MOST_REPEATED = 200
+from lastword_jobs.records import (
+    InventoryItem,
+    Policy,
+    mark_missing,
+    moment_ms,
+    readable,
+    upsert,
+)
+from lastword_jobs.scopes import contracts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +54,65 @@ class Sync:
         self._each(types, Policy)
 
     def _each(self, types: Sequence[str], table: type[InventoryItem] | type[Policy]) -> None:
-        contracts = _contracts(types)
+        contracts = contracts_of(types)
         self.run.progress(total=len(contracts), processed=0, succeeded=0, failed=0)
+        done = checkpoints_of(self.records, self.run.run_id)
         coverage: dict[str, str] = {}
-        refusal: PermanentFailure | None = None
         for contract in contracts:
-            try:
-                self._one(contract, table)
-                coverage[contract.type] = "succeeded"
-                self.run.count(succeeded=1)
-            except (PermissionDenied, RequestRefused) as error:
-                refusal = error
-                coverage[contract.type] = "failed"
-                self.run.count(failed=1)
-                self.run.note_failure(error.reason, f"{contract.type}: {error.message}")
-            finally:
-                # A run that gives up because of throttling is the one to count it on.
-                traffic = self.graph.traffic
-                self.run.progress(throttled=traffic.throttled, retried=traffic.retried)
-            self.run.count(processed=1)
+            before = done.get(contract.type)
+            if before is not None:
+                # By an earlier attempt of this run, which was lost or had to wait.
+                self.run.count(**before.counts)
+            checkpoint = before or self._one(contract, table)
+            done[contract.type] = checkpoint
+            succeeded = checkpoint.state is Listing.LISTED
+            coverage[contract.type] = "succeeded" if succeeded else "failed"
+            self.run.count(succeeded=int(succeeded), failed=int(not succeeded), processed=1)
+            if checkpoint.reason:
+                self.run.note_failure(checkpoint.reason, f"{contract.type}: {checkpoint.message}")
         self.run.remember(coverage={"types": coverage})
-        if refusal is not None and "succeeded" not in coverage.values():
-            raise refusal
+        self._require_some([done[contract.type] for contract in contracts])
 
-    def _one(self, contract: Contract, table: type[InventoryItem] | type[Policy]) -> None:
+    def _require_some(self, checkpoints: Sequence[Checkpoint]) -> None:
+        if any(item.state is Listing.LISTED for item in checkpoints):
+            return
+        reason = checkpoints[-1].reason or Reason.UNKNOWN_ERROR
+        denied = all(item.reason is Reason.PERMISSION_DENIED for item in checkpoints)
+        kind = Blocked if denied and self.run.attempt == 1 else PermanentFailure
+        raise kind(reason, checkpoints[-1].message)
+
+    def _one(self, contract: Contract, table: type[InventoryItem] | type[Policy]) -> Checkpoint:
+        before = self.run.counts
+        try:
+            self._pages(contract, table)
+            checkpoint = Checkpoint(Listing.LISTED)
+        except (PermissionDenied, RequestRefused) as error:
+            checkpoint = Checkpoint(Listing.FAILED, error.reason, error.message)
+        finally:
+            # A run that gives up because of throttling is the one to count it on.
+            traffic = self.graph.traffic
+            self.run.progress(throttled=traffic.throttled, retried=traffic.retried)
+        counts = {
+            key: value - before.get(key, 0)
+            for key, value in self.run.counts.items()
+            if key not in {"throttled", "retried"} and (key not in before or value != before[key])
+        }
+        checkpoint = Checkpoint(checkpoint.state, checkpoint.reason, checkpoint.message, counts)
+        keep_checkpoint(self.records, self.run.run_id, contract.type, checkpoint)
+        return checkpoint
+
+    def _pages(self, contract: Contract, table: type[InventoryItem] | type[Policy]) -> None:
         since_ms = moment_ms(self.records)
-        for entities in self.graph.pages(contract.version, contract.path):
+        for page in self.graph.pages(contract.listing):
+            sound = readable(page.entities)
+            if len(sound) < len(page.entities):
+                damaged = len(page.entities) - len(sound)
+                message = f"{contract.type}: {damaged} objects without an id were left out."
+                self.run.note_failure(Reason.INVALID_STATE, message)
             changed = upsert(
                 self.records,
                 table,
-                entities,
+                sound,
                 contract=contract,
                 tenant_id=self.graph.tenant_id,
                 run_id=self.run.run_id,
@@ -99,27 +134,3 @@ class Sync:
                 since_ms=since_ms,
             )
             self.run.count(deleted=missing)
-
-
-def _contracts(types: Sequence[str]) -> list[Contract]:
-    if not isinstance(types, list | tuple) or not all(isinstance(name, str) for name in types):
-        raise PermanentFailure(
-            Reason.EXECUTION_PREREQUISITE_INVALID,
-            f"The types are {_kind(types)}; expected a list of {', '.join(BY_TYPE)}.",
-        )
-    unknown = [name for name in types if name not in BY_TYPE]
-    if unknown:
-        raise PermanentFailure(
-            Reason.EXECUTION_PREREQUISITE_INVALID,
-            f"Unknown types {_cut(', '.join(unknown))}; known are {', '.join(BY_TYPE)}.",
-        )
-    return [BY_TYPE[name] for name in types]
-
-
-def _kind(value: object) -> str:
-    return f"of the kind {type(value).__name__}"
-
-
-def _cut(words: str) -> str:
-    # What somebody sent is repeated so that it can be found, not so that it can fill the ledger.
-    return words if len(words) <= MOST_REPEATED else f"{words[:MOST_REPEATED]} ..."

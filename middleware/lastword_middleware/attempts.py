@@ -140,6 +140,7 @@ class TrackAttempts(Middleware):
             attempt=claim.attempt,
             tenant_id=claim.tenant_id,
             workspace_id=claim.workspace_id,
+            initiator_id=claim.initiator_id,
         )
         if claim.context != "{}":
             run.remember(**json.loads(claim.context))

@@ -138,6 +138,7 @@ def claim_of(reservation: Reservation) -> Claim:
         operation=reservation.operation,
         tenant_id=reservation.tenant_id,
         workspace_id=reservation.workspace_id,
+        initiator_id=reservation.initiator_id,
         worker_id=reservation.worker_id,
         context=reservation.context,
         payload=reservation.payload,

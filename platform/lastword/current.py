@@ -29,6 +29,8 @@ class CurrentRun:
         run_id: the run's id.
         operation: its operation.
         tenant_id: the tenant it works on, if any.
+        workspace_id: the workspace it was started in.
+        initiator_id: the person who started it; None if it was the system.
         attempt: the number of this attempt, from 1.
     """
 
@@ -37,6 +39,7 @@ class CurrentRun:
     attempt: int
     tenant_id: str | None = None
     workspace_id: str | None = None
+    initiator_id: str | None = None
     outcome: Outcome = Outcome.SUCCEEDED
     failures: list[dict[str, Any]] = field(default_factory=list)
     _counts: dict[str, Number] = field(default_factory=dict)

@@ -10,23 +10,24 @@ from typing import Any
 import pytest
 
 from lastword.reasons import Reason, RunFailure
-from lastword_jobs.graph.client import MAX_TRIES, MAX_WAIT_S, GraphClient, Json
-from lastword_jobs.graph.contracts import BY_TYPE, POLICY_TYPES
+from lastword_jobs.graph.client import GraphClient
+from lastword_jobs.graph.contracts import BY_TYPE
 from lastword_jobs.graph.errors import (
     PermissionDenied,
     RequestRefused,
     Throttled,
     Unreachable,
 )
-from lastword_jobs.graph.waiting import LONGEST_BACKOFF_S
+from lastword_jobs.graph.exchanges import Json
+from lastword_jobs.graph.waiting import LONGEST_BACKOFF_S, MAX_TRIES, MAX_WAIT_S
 from tests.provider import FOR_EVER, Provider, running_provider
+from tests.stage import POLICIES
 
 CONFIGURATIONS = "*/deviceConfigurations"
 
 
 def pages(client: GraphClient, type_: str = "deviceConfiguration") -> Iterator[list[Json]]:
-    contract = BY_TYPE[type_]
-    return client.pages(contract.version, contract.path)
+    return (page.entities for page in client.pages(BY_TYPE[type_].listing))
 
 
 def ids(client: GraphClient, type_: str = "deviceConfiguration") -> list[str]:
@@ -42,7 +43,7 @@ def asked(provider: Provider) -> int:
 
 def test_all_150_policies_are_listed_and_none_twice(provider: Provider) -> None:
     client = provider.client()
-    listed = [id_ for type_ in POLICY_TYPES for id_ in ids(client, type_)]
+    listed = [id_ for type_ in POLICIES for id_ in ids(client, type_)]
     assert len(listed) == len(set(listed)) == 150
     assert client.traffic.pages == 4 + 1 + 1
     assert (client.traffic.retried, client.traffic.throttled) == (0, 0)

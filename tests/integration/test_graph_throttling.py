@@ -258,7 +258,7 @@ def test_the_adapter_gets_everything_under_the_limits_by_waiting_as_told(
 ) -> None:
     provider.lab("rules", scale=500, retry_after=form)
     client = provider.client(sleep=clock.wait)
-    pages = client.pages("beta", "deviceManagement/configurationPolicies")
+    pages = (page.entities for page in client.pages("beta/deviceManagement/configurationPolicies"))
     assert len({policy["id"] for page in pages for policy in page}) == 90
     statuses = [entry["status"] for entry in provider.journal("/configurationPolicies")]
     assert statuses == [200, 200, 429, 200, 429, 200]

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from lastword.reasons import Reason, RunFailure
-from lastword_jobs.graph.client import GraphClient, Json
+from lastword_jobs.graph.client import GraphClient
 from lastword_jobs.graph.contracts import BY_TYPE
 from lastword_jobs.graph.errors import AuthenticationFailed, Unreachable
+from lastword_jobs.graph.exchanges import Json
 from lastword_jobs.graph.tokens import RENEW_BEFORE_S
 from tests.provider import FOR_EVER, SECRET, TENANT, Provider
 
@@ -21,8 +22,7 @@ CONFIGURATIONS = "*/deviceConfigurations"
 
 
 def pages(client: GraphClient, type_: str = "deviceConfiguration") -> Iterator[list[Json]]:
-    contract = BY_TYPE[type_]
-    return client.pages(contract.version, contract.path)
+    return (page.entities for page in client.pages((BY_TYPE[type_]).listing))
 
 
 def ids(client: GraphClient, type_: str = "deviceConfiguration") -> list[str]:

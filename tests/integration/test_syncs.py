@@ -8,15 +8,14 @@ from typing import Any
 import pytest
 
 from lastword.current import CurrentRun
-from lastword.reasons import PermanentFailure, Reason, TransientFailure
+from lastword.reasons import Blocked, Deferral, PermanentFailure, Reason
 from lastword.service.tenants import add_tenant
 from lastword.states import Outcome
-from lastword_jobs.graph.client import MAX_TRIES
-from lastword_jobs.graph.contracts import POLICY_TYPES
-from lastword_jobs.graph.errors import PermissionDenied, Unreachable
+from lastword_jobs.graph.errors import Unreachable
+from lastword_jobs.graph.waiting import MAX_TRIES
 from lastword_jobs.syncing import Sync
 from tests.provider import FOR_EVER, TENANT
-from tests.stage import Stage, assert_sums
+from tests.stage import POLICIES, Stage, assert_sums
 
 
 def test_150_policies_land_with_their_names_and_their_counts_add_up(stage: Stage) -> None:
@@ -37,7 +36,7 @@ def test_150_policies_land_with_their_names_and_their_counts_add_up(stage: Stage
     }
     assert_sums(run)
     assert (run.outcome, run.failures) == (Outcome.SUCCEEDED, [])
-    assert run.context == {"coverage": {"types": dict.fromkeys(POLICY_TYPES, "succeeded")}}
+    assert run.context == {"coverage": {"types": dict.fromkeys(POLICIES, "succeeded")}}
     given = {entity["id"]: entity["name"] for entity in stage.objects("configurationPolicies")}
     seen = stage.seen(type_="settingsCatalog")
     assert {id_: name for id_, (name, _, _) in seen.items()} == given
@@ -63,12 +62,17 @@ def test_a_second_sync_changes_nothing(stage: Stage, kind: Callable[[Stage], Cur
     assert (stage.seen(), stage.seen("inventory_item")) == before
 
 
-def test_a_retry_of_the_same_run_changes_nothing(stage: Stage) -> None:
+def test_a_retry_of_the_same_run_asks_for_nothing_again_and_counts_the_same(
+    stage: Stage,
+) -> None:
     first = stage.policies()
+    asked = len(stage.provider.journal())
     again = CurrentRun(first.run_id, first.operation, attempt=2, tenant_id=TENANT)
-    stage.sync(again).policies(POLICY_TYPES)
+    stage.sync(again).policies(POLICIES)
     assert_sums(again)
-    assert again.counts["unchanged"] == len(stage.seen()) == 150
+    traffic = {"throttled": 0, "retried": 0}
+    assert {**again.counts, **traffic} == first.counts
+    assert len(stage.provider.journal()) == asked
 
 
 def test_a_renamed_policy_is_updated_and_only_that_one(stage: Stage) -> None:
@@ -160,8 +164,9 @@ def test_when_every_type_is_refused_the_run_fails_with_the_refusal(stage: Stage)
     stage.policies()
     stage.provider.graph.tokens.roles = frozenset()
     run = stage.run()
-    with pytest.raises(PermissionDenied):
-        stage.sync(run).policies(POLICY_TYPES)
+    with pytest.raises(Blocked) as caught:
+        stage.sync(run).policies(POLICIES)
+    assert caught.value.reason is Reason.PERMISSION_DENIED
     assert (run.counts["processed"], run.counts["failed"]) == (3, 3)
     assert_sums(run)
     assert stage.missing() == set()
@@ -173,7 +178,7 @@ def test_a_listing_that_breaks_off_in_the_middle_marks_nothing_missing(stage: St
     stage.provider.fault(route="*/configurationPolicies", skip=2, times=FOR_EVER, drop=True)
     run = stage.run()
     with pytest.raises(Unreachable):
-        stage.sync(run).policies(POLICY_TYPES)
+        stage.sync(run).policies(POLICIES)
     assert (run.counts["items"], run.counts["processed"]) == (50, 0)
     assert_sums(run)
     assert stage.missing() == set()
@@ -183,10 +188,10 @@ def test_a_policy_that_goes_between_two_attempts_of_a_run_becomes_missing(stage:
     stage.provider.fault(route="*/configurationPolicies", skip=1, times=MAX_TRIES, drop=True)
     run = stage.run()
     with pytest.raises(Unreachable):
-        stage.sync(run).policies(POLICY_TYPES)
+        stage.sync(run).policies(POLICIES)
     gone = stage.objects("configurationPolicies").pop(0)
     again = CurrentRun(run.run_id, run.operation, attempt=2, tenant_id=TENANT)
-    stage.sync(again).policies(POLICY_TYPES)
+    stage.sync(again).policies(POLICIES)
     assert again.counts["deleted"] == 1
     assert stage.missing() == {gone["id"]}
 
@@ -201,8 +206,8 @@ def test_what_was_throttled_and_asked_again_is_counted(stage: Stage) -> None:
 def test_the_traffic_of_a_run_that_fails_is_counted_too(stage: Stage) -> None:
     stage.provider.fault(status=429, headers={"Retry-After": "300"}, route="*/deviceConfigurations")
     run = stage.run()
-    with pytest.raises(TransientFailure):
-        stage.sync(run).policies(POLICY_TYPES)
+    with pytest.raises(Deferral):
+        stage.sync(run).policies(POLICIES)
     assert run.counts["throttled"] == 1
 
 

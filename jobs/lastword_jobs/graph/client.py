@@ -1,170 +1,179 @@
-"""The client: one request with its retries, and listings with every page of them."""
+"""The client: questions with their tries, listings with every page of them, and batches."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-import httpx
-
-from lastword_jobs.graph.errors import (
-    AuthenticationFailed,
-    PermissionDenied,
-    RequestRefused,
-    Throttled,
-    Unreachable,
-)
+from lastword.reasons import Blocked, RunFailure
+from lastword_jobs.graph.batching import Batch
+from lastword_jobs.graph.errors import AuthenticationFailed, RequestRefused, ResultUnknown
+from lastword_jobs.graph.exchanges import Ask, Json, Meaning, meaning_of
 from lastword_jobs.graph.tokens import TokenCache
-from lastword_jobs.graph.waiting import backoff_s, retry_after_s
-
-#: Tries of one request before the run has to wait for its own retry.
-MAX_TRIES = 5
-
-#: Seconds one request may spend waiting; a longer Retry-After is left to the queue.
-MAX_WAIT_S = 20.0
+from lastword_jobs.graph.traffic import Traffic
+from lastword_jobs.graph.waiting import Patience
+from lastword_jobs.graph.wire import Wire
 
 #: Pages of one listing; more than any tenant has, fewer than a loop makes.
 MAX_PAGES = 10_000
 
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+#: Questions in one batch; what the provider allows.
+MAX_BATCH = 20
 
-Json = dict[str, Any]
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a listing.
 
-@dataclass(slots=True)
-class Traffic:
-    """What one piece of work cost in requests."""
+    Attributes:
+        entities: what is on it.
+        next_link: where the next one is; None on the last.
+        delta_link: on the last page of a delta query, where changes from now on will be.
+    """
 
-    pages: int = 0
-    throttled: int = 0
-    retried: int = 0
+    entities: list[Json]
+    next_link: str | None = None
+    delta_link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GraphClient:
-    """Reads one tenant on behalf of one run.
+    """Asks about one tenant on behalf of one run.
 
     Args:
-        http: a pooled client, shared by the threads of a process.
-        base_url: the API without a version.
+        wire: carries the questions.
         tokens: where tokens come from.
-        tenant_id: the tenant.
-        correlation_id: sent with every request; the run's id.
         traffic: counts what is asked.
-        sleep: waits for a number of seconds.
+        may_block: whether nothing was done before: a refusal of everything then blocks the run.
     """
 
-    http: httpx.Client
-    base_url: str
+    wire: Wire
     tokens: TokenCache
-    tenant_id: str
-    correlation_id: str
-    traffic: Traffic
-    sleep: Callable[[float], None] = time.sleep
+    traffic: Traffic = field(default_factory=Traffic)
+    may_block: bool = False
 
-    def pages(self, version: str, path: str) -> Iterator[list[Json]]:
-        """Every page of a listing, to the end: a page may be empty and still not be the last.
+    @property
+    def tenant_id(self) -> str:
+        """The tenant."""
+        return self.wire.tenant_id
 
-        Raises:
-            RequestRefused: a link to the next page loops or leads elsewhere.
-            RunFailure: see `get`.
-        """
-        url: str | None = f"{self.base_url}/{version}/{path}"
-        seen: set[str] = set()
-        while url is not None:
-            self._require_own(url)
-            if url in seen or len(seen) >= MAX_PAGES:
-                raise RequestRefused("The provider's pages of a listing do not end.")
-            seen.add(url)
-            body = self.get(url)
-            entities = body.get("value")
-            if not isinstance(entities, list):
-                raise RequestRefused("The provider's answer to a listing holds no list.")
-            self.traffic.pages += 1
-            yield entities
-            url = body.get("@odata.nextLink")
+    def get(self, path: str) -> Json:
+        """One object; see `ask`."""
+        return self.ask(Ask("GET", path))
 
-    def get(self, url: str) -> Json:
-        """One object, asked for as often as it takes within the limits.
+    def ask(self, ask: Ask) -> Json:
+        """What the provider answers, asked as often as it takes within the limits.
+
+        An answer without a body is an empty object.
 
         Raises:
             Throttled: the provider wants a longer wait.
             Unreachable: no good answer in `MAX_TRIES`.
+            ResultUnknown: it must not be done twice, and may have been done.
             AuthenticationFailed: a fresh token was refused too.
+            Blocked: the same, and nothing had been done before.
             PermissionDenied: 403.
+            NotFound: 404.
             RequestRefused: any other refusal.
         """
-        waited_s, refreshed = 0.0, False
-        for tries in range(MAX_TRIES):
-            token = self.tokens.token(self.tenant_id)
-            answer = self._ask(url, token)
-            if answer is not None and answer.status_code == httpx.codes.UNAUTHORIZED:
-                if refreshed:
-                    raise AuthenticationFailed("The provider refused a fresh token.")
-                self.tokens.forget(self.tenant_id, token)
-                refreshed = True
-                continue
-            body = None if answer is None else _body(answer)
-            if body is not None:
+        patience, refused = self.patience(), 0
+        while True:
+            token = self.token()
+            reply = self.wire.exchange(ask, token)
+            meaning = meaning_of(ask, reply)
+            if meaning is Meaning.DONE and reply is not None:
+                self.traffic.answered += 1
+                body: Json = reply.body
                 return body
-            waited_s += self._wait(answer, tries, waited_s)
-        if answer is not None and answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise Throttled
-        raise Unreachable
+            if meaning is Meaning.UNKNOWN:
+                raise ResultUnknown("The provider did not say whether it did what it was asked.")
+            if meaning is Meaning.TOKEN:
+                refused += 1
+                self.renew(token, refused)
+            else:
+                patience.wait(reply)
 
-    def _ask(self, url: str, token: str) -> httpx.Response | None:
-        headers = {
-            "Authorization": f"Bearer {token}",
-            "Accept": "application/json",
-            "client-request-id": self.correlation_id,
-        }
+    def pages(self, path: str) -> Iterator[Page]:
+        """Every page of a listing, to the end: a page may be empty and still not be the last.
+
+        Raises:
+            RequestRefused: a link to the next page loops or leads elsewhere.
+            RunFailure: see `ask`.
+        """
+        return self._pages_from(path, None)
+
+    def rest(self, first: Json) -> Iterator[Json]:
+        """Every entity of a listing whose first page came with something else, such as a batch.
+
+        Raises:
+            RunFailure: see `pages`.
+        """
+        for page in self._pages_from("", first):
+            yield from page.entities
+
+    def batch(self, asks: Sequence[Ask]) -> Iterator[tuple[Ask, Json | RunFailure]]:
+        """The answers to many questions that only read, each as it comes: a body, or why not.
+
+        Raises:
+            Throttled: what is left has to wait for longer.
+            RunFailure: the batch itself was refused; see `ask`.
+        """
+        for start in range(0, len(asks), MAX_BATCH):
+            yield from Batch(self, asks[start : start + MAX_BATCH]).answers()
+
+    def _pages_from(self, path: str, first: Json | None) -> Iterator[Page]:
+        seen: set[str] = set()
+        body = first
+        link: str | None = path
+        while link is not None:
+            if body is None:
+                if link in seen or len(seen) >= MAX_PAGES:
+                    raise RequestRefused("The provider's pages of a listing do not end.")
+                seen.add(link)
+                body = self.get(link)
+            entities = body.get("value")
+            if not isinstance(entities, list):
+                raise RequestRefused("The provider's answer to a listing holds no list.")
+            self.traffic.pages += 1
+            link = _link(body, "@odata.nextLink")
+            yield Page(entities, link, _link(body, "@odata.deltaLink"))
+            body = None
+
+    def patience(self) -> Patience:
+        """How long one question may be asked again."""
+        return Patience(self.wire.sleep, self.traffic)
+
+    def token(self) -> str:
+        """A token for the tenant.
+
+        Raises:
+            AuthenticationFailed: the credentials were refused.
+            Blocked: the same, and nothing had been done before.
+        """
         try:
-            return self.http.get(url, headers=headers)
-        except httpx.RequestError:
-            return None
+            return self.tokens.token(self.tenant_id)
+        except AuthenticationFailed as error:
+            raise self._without_access(error) from error
 
-    def _wait(self, answer: httpx.Response | None, tries: int, waited_s: float) -> float:
-        asked_s = None
-        if answer is not None:
-            asked_s = retry_after_s(answer.headers.get("Retry-After"), now=datetime.now(UTC))
-            if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-                self.traffic.throttled += 1
-        wait_s = asked_s if asked_s is not None else backoff_s(tries)
-        if waited_s + wait_s > MAX_WAIT_S:
-            raise Throttled(f"The provider asked for a wait of {wait_s:.0f} s.")
-        if tries + 1 == MAX_TRIES:
-            # Nothing is asked after this one, so there is nothing to wait for.
-            return 0.0
-        self.traffic.retried += 1
-        self.sleep(wait_s)
-        return wait_s
+    def renew(self, token: str, refused: int) -> None:
+        """Take another token in the place of one that was refused, once for a question.
 
-    def _require_own(self, url: str) -> None:
-        own, given = urlsplit(self.base_url), urlsplit(url)
-        # Following a link to another host would hand it our token.
-        if (own.scheme, own.netloc) != (given.scheme, given.netloc):
-            raise RequestRefused("The provider's next page is on another host.")
+        Raises:
+            AuthenticationFailed: it was not the first.
+            Blocked: the same, and nothing had been done before.
+        """
+        if refused > 1:
+            raise self._without_access(AuthenticationFailed("A fresh token was refused."))
+        self.tokens.forget(self.tenant_id, token)
+
+    def _without_access(self, error: AuthenticationFailed) -> RunFailure:
+        if self.may_block and not self.traffic.answered:
+            return Blocked(error.reason, error.message)
+        return error
 
 
-def _body(answer: httpx.Response) -> Json | None:
-    # None for what may pass: throttling, a fault on the provider's side, an answer cut off.
-    if answer.status_code == httpx.codes.FORBIDDEN:
-        raise PermissionDenied
-    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
-        return None
-    if answer.is_client_error:
-        raise RequestRefused(f"The provider refused a request with status {answer.status_code}.")
-    if not answer.is_success:
-        return None
-    try:
-        body = answer.json()
-    except ValueError:
-        # Cut off on its way: a 200 whose body is no JSON is no answer.
-        return None
-    if not isinstance(body, dict):
-        raise RequestRefused("The provider's answer is no object.")
-    return body
+def _link(body: Json, key: str) -> str | None:
+    link = body.get(key)
+    if link is None or isinstance(link, str):
+        return link
+    raise RequestRefused(f"The provider's {key} is no text.")

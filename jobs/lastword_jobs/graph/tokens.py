@@ -31,14 +31,14 @@ class TokenCache:
         http: the client to ask with.
         token_url: base URL of the token endpoint.
         scope_url: base URL of the API the token is for.
-        credentials: who asks.
+        credentials: who asks, by tenant.
         clock: seconds that only go up.
     """
 
     http: httpx.Client
     token_url: str
     scope_url: str
-    credentials: Credentials
+    credentials: Callable[[str], Credentials]
     clock: Callable[[], float] = time.monotonic
     _tokens: dict[str, tuple[str, float]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -48,6 +48,7 @@ class TokenCache:
 
         Raises:
             AuthenticationFailed: the provider refused the credentials.
+            RunFailure: there are none.
             Unreachable: it did not answer.
         """
         with self._lock:
@@ -65,13 +66,14 @@ class TokenCache:
                 del self._tokens[tenant_id]
 
     def _fetch(self, tenant_id: str) -> tuple[str, float]:
+        credentials = self.credentials(tenant_id)
         try:
             answer = self.http.post(
                 f"{self.token_url}/{tenant_id}/oauth2/v2.0/token",
                 data={
                     "grant_type": "client_credentials",
-                    "client_id": self.credentials.client_id,
-                    "client_secret": self.credentials.client_secret,
+                    "client_id": credentials.client_id,
+                    "client_secret": credentials.client_secret,
                     "scope": f"{self.scope_url}/.default",
                 },
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 from lastword_jobs.graph_server import batch
@@ -73,7 +75,8 @@ class GraphServer:
             at=stamp(now_s),
             status=0,
         )
-        ids = {"request-id": stable_id("request", str(book.asked))}
+        date = format_datetime(datetime.fromtimestamp(now_s, UTC), usegmt=True)
+        ids = {"request-id": stable_id("request", str(book.asked)), "Date": date}
         if client_request_id:
             ids["client-request-id"] = client_request_id
         try:

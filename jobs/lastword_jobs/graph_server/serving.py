@@ -29,14 +29,14 @@ def serve(app: Starlette, *, port: int = 0, url_file: Path | None = None) -> Non
             ready.write_text(url, encoding="utf-8")
             ready.replace(url_file)
         print(url, flush=True)  # noqa: T201 - what the person who started it needs to know
-        uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run([listener])
+        uvicorn.Server(_config(app)).run([listener])
 
 
 @contextmanager
 def served(app: Starlette) -> Iterator[str]:
     """Serve in a thread of this process; the base URL."""
     with _listening(0) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        server = uvicorn.Server(_config(app))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         try:
@@ -44,6 +44,11 @@ def served(app: Starlette) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+def _config(app: Starlette) -> uvicorn.Config:
+    # The application tells the time by its own clock, which may be a virtual one.
+    return uvicorn.Config(app, log_config=None, access_log=False, date_header=False)
 
 
 @contextmanager

@@ -122,6 +122,7 @@ def _claim(row: Row) -> Claim:
         operation=row["operation"],
         tenant_id=row["tenant_id"],
         workspace_id=row["workspace_id"],
+        initiator_id=row["initiator_id"],
         worker_id=WorkerId(row["worker_id"]),
         context=row["context"],
         payload=row["payload"],

@@ -106,6 +106,7 @@ class Claim:
     operation: str = ""
     tenant_id: str | None = None
     workspace_id: str | None = None
+    initiator_id: str | None = None
     #: The worker that the attempt belongs to; None with a refusal.
     worker_id: WorkerId | None = None
     #: The run's context as JSON text.

@@ -1,0 +1,1 @@
+"""How this deployment reaches the provider: credentials, sealed, and clients for runs."""
