@@ -147,7 +147,8 @@ class Provider:
         given = Credentials(CLIENT_ID, secret)
         tokens = TokenCache(self.http, self.url, self.url, lambda tenant_id: given)
         sleep = sleep or self.waits.append
-        limits = limits or Limits(StubBackend(), CLIENT_ID)
+        # No limits but those of the server, unless a test is about them.
+        limits = limits or Limits(StubBackend(), CLIENT_ID, share=1e6)
         wire = Wire(self.http, self.url, TENANT, run_id, limits, sleep=sleep)
         return GraphClient(wire, tokens, may_block=may_block)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from peewee import SQL, BigIntegerField, CharField, Model
@@ -43,6 +43,10 @@ class BackupSet(_Record):
     schedule_id = CharField(max_length=64, null=True)
     #: The slot as its run's context has it.
     slot = CharField(max_length=30, null=True)
+    #: The types of what it holds.
+    types = JsonText(null=True)
+    #: When it was found to be one too many; what it holds stays until it is pruned.
+    deleted_at = BigIntegerField(null=True)
 
     class Meta:
         """Where it is stored."""
@@ -55,6 +59,16 @@ class Restore(_Record):
 
     backup_set_id = CharField(max_length=64)
     run_id = CharField(max_length=64, null=True)
+    #: The restore that ended before its work was done, and that this one goes on with.
+    continues = CharField(max_length=64, null=True)
+    #: The types that are written back; null: all that the set holds.
+    selection = JsonText(null=True)
+    #: Groups of the target by the id that the set has for them, beside those of the same id.
+    mapping = JsonText(null=True)
+    #: Of the decisions that were previewed; null before they were.
+    fingerprint = CharField(max_length=64, null=True)
+    confirmed_at = BigIntegerField(null=True)
+    confirmed_by = CharField(max_length=200, null=True)
 
     class Meta:
         """Where it is stored."""
@@ -69,6 +83,7 @@ def begin_backup_set(
     tenant_id: str,
     schedule_id: str | None = None,
     slot: str | None = None,
+    types: Sequence[str] | None = None,
 ) -> str:
     """The set of a slot, new or as an earlier attempt left it, now of this run; its id.
 
@@ -82,13 +97,19 @@ def begin_backup_set(
             schedule_id=schedule_id,
             slot=slot,
             run_id=run_id,
+            types=list(types) if types is not None else None,
             status=RecordStatus.RUNNING,
             counts={},
             created_at=SQL(ledger.dialect.now_ms),
         ).on_conflict_ignore().execute(ledger.database)
-        mine = BackupSet.id == set_id
         of_slot = (BackupSet.schedule_id == schedule_id) & (BackupSet.slot == slot)
-        found = BackupSet.select(BackupSet.id).where(mine | of_slot).get(ledger.database)
+        mine = of_slot if slot is not None else BackupSet.run_id == run_id
+        # The first there was: an earlier attempt's, which is gone on with.
+        order = BackupSet.created_at, BackupSet.id
+        found = BackupSet.select(BackupSet.id).where(mine).order_by(*order).first(ledger.database)
+        BackupSet.delete().where((BackupSet.id == set_id) & (BackupSet.id != found.id)).execute(
+            ledger.database
+        )
         BackupSet.update(run_id=run_id).where(
             (BackupSet.id == found.id) & BackupSet.ended_at.is_null()
         ).execute(ledger.database)

@@ -130,6 +130,21 @@ def with_secrets(
     return replace(captured, entity={**captured.entity, "omaSettings": kept})
 
 
+def without_lost(
+    captured: Captured, plain: Mapping[str, str], *, target: Mapping[str, Any]
+) -> Captured:
+    """As it reads once `with_secrets` of it was written: hidden, and without what nobody knew."""
+    if not isinstance(captured.entity.get("omaSettings"), list):
+        return captured
+    known = {*plain, *(secret.oma_uri for secret in secrets_of(target))}
+    kept = [
+        setting
+        for setting in _oma_settings(captured.entity)
+        if setting.get("isEncrypted") is not True or setting.get("omaUri") in known
+    ]
+    return replace(captured, entity={**captured.entity, "omaSettings": kept})
+
+
 def _own(captured: Captured, references: References) -> Json:
     body = {
         key: _without_annotations(value)

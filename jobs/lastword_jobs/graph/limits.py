@@ -65,8 +65,10 @@ WRITES: Mapping[Workload, Limit] = {
 class _Window(WindowRateLimiter):
     """Dramatiq's sliding window, for requests that count more than once."""
 
-    def __init__(self, backend: RateLimiterBackend, key: str, limit: Limit, amount: int) -> None:
-        most = int(limit.amount * SHARE)
+    def __init__(
+        self, backend: RateLimiterBackend, key: str, limit: Limit, *, share: float, amount: int
+    ) -> None:
+        most = int(limit.amount * share)
         # A share of one request is one in a longer window.
         window = limit.window_s if most else limit.window_s + 1
         super().__init__(backend, key, limit=max(most, 1), window=window)
@@ -89,11 +91,13 @@ class Limits:
         backend: where the counts are; shared by the workers if it is in Redis.
         application: who asks, as the provider knows it.
         sleep: waits for a number of seconds.
+        share: how much of a documented limit is used.
     """
 
     backend: RateLimiterBackend
     application: str
     sleep: Callable[[float], None] = time.sleep
+    share: float = SHARE
 
     @contextmanager
     def turn(
@@ -106,11 +110,11 @@ class Limits:
         """
         place = f"lastword:graph:{self.application}:{tenant_id}"
         slot = ConcurrentRateLimiter(self.backend, place, limit=AT_ONCE, ttl=SLOT_TTL_MS)
-        windows = [_Window(self.backend, f"{place}:{workload}", READS[workload], amount)]
+        limits = {f"{place}:{workload}": READS[workload]}
         if writes:
-            key = f"{place}:{workload}:write"
-            windows.append(_Window(self.backend, key, WRITES[workload], amount))
-        for window in windows:
+            limits[f"{place}:{workload}:write"] = WRITES[workload]
+        for key, limit in limits.items():
+            window = _Window(self.backend, key, limit, share=self.share, amount=amount)
             self._await(window._acquire)
         self._await(slot._acquire)
         try:

@@ -13,7 +13,11 @@ class JsonText(TextField):
 
     def db_value(self, value: Any) -> Any:
         """The text to store."""
-        return None if value is None else json.dumps(value, ensure_ascii=False, allow_nan=False)
+        if value is None:
+            return None
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        # Half of a surrogate pair comes out of JSON, and no database takes it.
+        return text.encode(errors="replace").decode()
 
     def python_value(self, value: Any) -> Any:
         """The value that was stored."""

@@ -1,0 +1,1 @@
+"""The directory of a tenant: its groups and its roles, metadata only."""
