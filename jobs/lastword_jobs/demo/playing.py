@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from lastword.reading.runs import run_status
 from lastword.service.tenants import add_tenant
 from lastword.storage.ledger import Ledger, Row
 from lastword_jobs.actors import declare_actors
+from lastword_jobs.demo.governance import govern
 from lastword_jobs.demo.scenario import STRANGER, TENANTS, Stage, Watched, play
 from lastword_jobs.demo.screen import Screen, final_table, is_right
 from lastword_jobs.demo.system import System, running_system
@@ -67,7 +69,7 @@ def _play(config: Config, console: Console) -> bool:
 
 def _watch(system: System, screen: Screen) -> list[Watched]:
     stage = Stage(system, _application(system), screen.tell)
-    for _ in play(stage):
+    for _ in chain(play(stage), govern(stage)):
         _show(stage, screen)
     deadline = time.monotonic() + TRUTH_WITHIN_S
     while not all(row["status"] == "completed" for row in _show(stage, screen).values()):

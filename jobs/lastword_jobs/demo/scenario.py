@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +37,10 @@ STRANGER = "phantom"
 
 SMALL_TENANTS = ("adatum", "fabrikam", "litware", "northwind", "tailspin", "woodgrove")
 
-TENANTS = {MAIN_TENANT: Size.M, **dict.fromkeys(SMALL_TENANTS, Size.S)}
+#: The tenant that is governed from end to end.
+GOVERNED_TENANT = "wingtip"
+
+TENANTS = {MAIN_TENANT: Size.M, **dict.fromkeys((*SMALL_TENANTS, GOVERNED_TENANT), Size.S)}
 
 
 @dataclass(slots=True)
@@ -71,9 +74,19 @@ class Stage:
     tell: Callable[[str], None]
     watched: list[Watched] = field(default_factory=list)
 
-    def start(self, operation: str, tenant: str, harm: str, **expected: Any) -> Watched:
+    def start(
+        self,
+        operation: str,
+        tenant: str,
+        harm: str,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        **expected: Any,
+    ) -> Watched:
         """Start a run and watch it."""
-        started = start_in(self.application, operation, inputs={}, tenant=tenant, initiator=None)
+        started = start_in(
+            self.application, operation, inputs=inputs or {}, tenant=tenant, initiator=None
+        )
         if started.result != "accepted":
             raise LastwordError(f"{operation} on {tenant} was {started.result}")
         watched = Watched(started.run_id, operation, tenant, harm, **expected)
@@ -92,7 +105,11 @@ class Stage:
 
     def fault(self, **rule: Any) -> None:
         """Let the provider misbehave."""
-        httpx.post(f"{self.system.config.graph_url}/_lab/faults", json=rule).raise_for_status()
+        self.lab("faults", **rule)
+
+    def lab(self, name: str, **asked: Any) -> None:
+        """Do something to the provider behind everyone's back."""
+        httpx.post(f"{self.system.config.graph_url}/_lab/{name}", json=asked).raise_for_status()
 
 
 def play(stage: Stage) -> Iterator[None]:
@@ -144,7 +161,7 @@ def unknown_to_the_provider(stage: Stage) -> None:
         "policy.sync",
         STRANGER,
         "tenant unknown to the provider",
-        outcome=Outcome.FAILED,
+        outcome=Outcome.BLOCKED,
         reason=Reason.AUTHENTICATION_FAILED,
     )
 

@@ -57,7 +57,7 @@ class Screen:
                 stand = f"completed: {row['outcome']}"
             if self._told.get(item.run_id) != stand:
                 self._told[item.run_id] = stand
-                self._console.print(f"  {item.operation:15} {item.tenant:10} {stand}")
+                self._console.print(f"  {item.operation:33} {item.tenant:10} {stand}")
 
 
 def final_table(watched: Sequence[Watched], rows: dict[str, Row]) -> Table:
@@ -105,7 +105,7 @@ def _progress_table(watched: Sequence[Watched], rows: dict[str, Row]) -> Table:
         row = rows[item.run_id]
         stand = row["outcome"] if row["status"] == "completed" else row["status"]
         counts = row["summary_counts"]
-        so_far = f"{counts.get('processed', 0)}/{counts['total']} types" if counts else ""
+        so_far = f"{counts.get('processed', 0)}/{counts.get('total', 0)}" if counts else ""
         if counts.get("items"):
             so_far += f", {counts['items']} objects"
         table.add_row(item.operation, item.tenant, _coloured(stand), str(row["attempt"]), so_far)

@@ -99,12 +99,23 @@ def _with_graph(config: Config, tenants: Mapping[str, Size], latency_s: float) -
     url_file = config.data_dir / "graph.url"
     url_file.unlink(missing_ok=True)
     config = replace(
-        config, graph_client_id=CLIENT_ID, graph_client_secret=secrets.token_urlsafe(24)
+        config,
+        graph_client_id=CLIENT_ID,
+        graph_client_secret=secrets.token_urlsafe(24),
+        secret_key=config.secret_key or _own_key(config.data_dir / "secret.key"),
     )
     with Supervisor(environment_of(config), config.data_dir / "logs") as supervisor:
         supervisor.run("graph-server", *_graph_arguments(tenants, url_file, latency_s))
         url = _await_text(url_file)
         yield replace(config, graph_url=url, graph_token_url=url)
+
+
+def _own_key(file: Path) -> str:
+    # Kept beside the ledger, so that what was sealed can be opened after a restart.
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(32), encoding="ascii")
+    return file.read_text(encoding="ascii")
 
 
 def environment_of(config: Config) -> dict[str, str]:

@@ -118,8 +118,12 @@ class GraphClient:
             Throttled: what is left has to wait for longer.
             RunFailure: the batch itself was refused; see `ask`.
         """
-        for start in range(0, len(asks), MAX_BATCH):
-            yield from Batch(self, asks[start : start + MAX_BATCH]).answers()
+        start = 0
+        while start < len(asks):
+            # Each question in it counts: one that a batch of many could never have its turn for.
+            size = min(MAX_BATCH, self.wire.most_at_once(asks[start]))
+            yield from Batch(self, asks[start : start + size]).answers()
+            start += size
 
     def _pages_from(self, path: str, first: Json | None) -> Iterator[Page]:
         seen: set[str] = set()

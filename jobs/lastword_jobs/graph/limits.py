@@ -122,6 +122,10 @@ class Limits:
         finally:
             self._quietly(slot._release)
 
+    def most_at_once(self, workload: Workload) -> int:
+        """The most requests that can ever have a turn together."""
+        return max(1, int(READS[workload].amount * self.share))
+
     def _await(self, acquire: Callable[[], bool]) -> None:
         waited_s = 0.0
         while not self._quietly(acquire):

@@ -44,6 +44,10 @@ class Wire:
     urgent: bool = False
     sleep: Callable[[float], None] = time.sleep
 
+    def most_at_once(self, ask: Ask) -> int:
+        """How many questions like this one may be asked together."""
+        return self.limits.most_at_once(self._cost(self._url(ask.path), ask)[0])
+
     def exchange(self, ask: Ask, token: str) -> Reply | None:
         """Send one question; None if nothing came back.
 
