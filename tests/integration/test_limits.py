@@ -16,7 +16,7 @@ from lastword_jobs.content.differences import differences
 from lastword_jobs.graph.contracts import BY_TYPE, POLICY_TYPES
 from lastword_jobs.graph.errors import Unreachable
 from lastword_jobs.graph.exchanges import Ask
-from lastword_jobs.graph.limits import AT_ONCE, READS, SHARE, Limits, Workload
+from lastword_jobs.graph.limits import READS, SHARE, Limits, Workload
 from lastword_jobs.syncing import Sync
 from lastword_middleware.broker import redis_client
 from tests.integration.test_restores import contents
@@ -85,20 +85,6 @@ def test_a_request_whose_turn_does_not_come_is_left_to_the_queue(provider: Provi
         client.get(path)
     assert sum(waits) >= 30
     assert len(provider.journal("/deviceConfigurations")) == 1
-
-
-def test_a_tenant_has_so_many_slots_and_one_that_was_left_is_given_back() -> None:
-    limits = Limits(StubBackend(), CLIENT_ID, sleep=lambda seconds: None)
-
-    def turn(number: int) -> None:
-        with limits.turn(TENANT, Workload.INTUNE, writes=False):
-            if number:
-                turn(number - 1)
-
-    turn(AT_ONCE - 1)
-    with pytest.raises(Deferral):
-        turn(AT_ONCE)
-    turn(AT_ONCE - 1)
 
 
 def test_without_the_shared_counts_the_provider_is_asked_all_the_same(provider: Provider) -> None:

@@ -8,25 +8,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import redis
-from dramatiq.rate_limits import ConcurrentRateLimiter, RateLimiterBackend, WindowRateLimiter
+from dramatiq.rate_limits import RateLimiterBackend, WindowRateLimiter
 
 from lastword.logs import log_notice
 from lastword_jobs.graph.errors import Throttled
 
 #: The share of a documented limit that is used: others ask the same tenant too.
 SHARE = 0.8
-
-#: Requests to one tenant at the same time.
-AT_ONCE = 4
-
-#: Milliseconds after which a slot that a killed worker took is free again.
-SLOT_TTL_MS = 120_000
 
 #: Seconds one request waits for its turn in the worker; longer waits are left to the queue.
 TURN_WITHIN_S = 30.0
@@ -99,28 +92,23 @@ class Limits:
     sleep: Callable[[float], None] = time.sleep
     share: float = SHARE
 
-    @contextmanager
-    def turn(
+    def await_turn(
         self, tenant_id: str, workload: Workload, *, writes: bool, amount: int = 1
-    ) -> Iterator[None]:
-        """Wait until a request may be sent, and hold one of the tenant's slots meanwhile.
+    ) -> None:
+        """Wait until a request may be sent.
+
+        Nothing is held meanwhile that a worker which is killed would leave behind.
 
         Raises:
             Throttled: its turn did not come soon enough.
         """
         place = f"lastword:graph:{self.application}:{tenant_id}"
-        slot = ConcurrentRateLimiter(self.backend, place, limit=AT_ONCE, ttl=SLOT_TTL_MS)
         limits = {f"{place}:{workload}": READS[workload]}
         if writes:
             limits[f"{place}:{workload}:write"] = WRITES[workload]
         for key, limit in limits.items():
             window = _Window(self.backend, key, limit, share=self.share, amount=amount)
             self._await(window._acquire)
-        self._await(slot._acquire)
-        try:
-            yield
-        finally:
-            self._quietly(slot._release)
 
     def most_at_once(self, workload: Workload) -> int:
         """The most requests that can ever have a turn together."""

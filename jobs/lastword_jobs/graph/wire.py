@@ -63,13 +63,13 @@ class Wire:
             "x-ms-throttle-priority": "high" if self.urgent else "low",
         }
         workload, amount = self._cost(url, ask)
-        with self.limits.turn(
+        self.limits.await_turn(
             self.tenant_id, workload, writes=_counts_as_write(ask), amount=amount
-        ):
-            try:
-                answer = self.http.request(ask.method, url, headers=headers, json=ask.body)
-            except httpx.RequestError:
-                return None
+        )
+        try:
+            answer = self.http.request(ask.method, url, headers=headers, json=ask.body)
+        except httpx.RequestError:
+            return None
         reply = Reply.of(answer)
         self._slow_down(reply)
         return reply
