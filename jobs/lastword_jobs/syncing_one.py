@@ -10,7 +10,7 @@ from lastword.storage.ledger import Ledger
 from lastword_jobs.collecting.naming import Naming
 from lastword_jobs.collecting.reading import read_whole
 from lastword_jobs.collecting.versions import keep_version
-from lastword_jobs.content.documents import Captured, MalformedContent
+from lastword_jobs.content.documents import Captured, Content, MalformedContent
 from lastword_jobs.content.normalising import normalise
 from lastword_jobs.graph.client import GraphClient
 from lastword_jobs.graph.errors import NotFound
@@ -64,6 +64,9 @@ class OneSync:
             self.run.count(processed=1, failed=1)
             message = f"The policy is not shaped as the provider shapes it: {error}."
             raise PermanentFailure(Reason.INVALID_STATE, message) from error
+        self._keep(read, content)
+
+    def _keep(self, read: Captured, content: Content) -> None:
         with self.records.transaction():
             kept = keep_version(
                 self.records,

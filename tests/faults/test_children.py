@@ -184,7 +184,8 @@ def test_a_run_lost_after_700_of_1000_items_says_so_and_may_end_in_part(
 ) -> None:
     from lastword.service.workers import Progress
 
-    table = policy().document() | {"partial_on_loss": True, "on_worker_lost": "fail"}
+    given = {key: value for key, value in policy().document().items() if value is not None}
+    table = given | {"partial_on_loss": True, "on_worker_lost": "fail"}
     del table["operation"]
     partial = policy_from_table("report.build", table, origin="a test")
     worker_id = scene.worker()

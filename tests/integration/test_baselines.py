@@ -13,7 +13,7 @@ from lastword_jobs.baselines.findings import accept_finding
 from lastword_jobs.graph.errors import Unreachable
 from lastword_jobs.graph.waiting import MAX_TRIES
 from tests.provider import FOR_EVER, TENANT
-from tests.stage import POLICIES, Stage, assert_sums
+from tests.stage import Stage, assert_sums
 
 
 @pytest.fixture
@@ -272,35 +272,3 @@ def test_without_settings_a_baseline_of_metadata_finds_what_comes_and_goes(known
     run = known.compare(profile)
     assert run.context["baseline_compare"]["fidelity"] == "meta"
     assert [item.name for item in known.findings()] == [gone]
-
-
-# One policy
-
-
-def test_one_policy_has_a_version_only_when_its_content_is_another(known: Stage) -> None:
-    policy = known.objects("configurationPolicies")[0]
-    assert known.one(policy["id"], "settingsCatalog").counts["created"] == 1
-    policy["lastModifiedDateTime"] = "2026-01-01T00:00:00Z"
-    assert known.one(policy["id"], "settingsCatalog").counts["unchanged"] == 1
-    drift(known, "change_setting", nth=0)
-    run = known.one(policy["id"], "settingsCatalog")
-    assert (run.counts["created"], run.counts["total"]) == (1, 1)
-    assert [row["number"] for row in known.rows("version")] == [1, 2]
-
-
-def test_one_policy_that_is_gone_is_marked_so(known: Stage) -> None:
-    known.policies()
-    gone = known.objects("configurationPolicies").pop(0)
-    run = known.run()
-    with pytest.raises(PermanentFailure, match="404"):
-        known.one(gone["id"], "settingsCatalog", run)
-    assert known.missing() == {gone["id"]}
-    assert_sums(run)
-
-
-@pytest.mark.parametrize("policy_id", ["", "../x", "a/b", "a?b=c", "é", 7, "x" * 200])
-def test_what_is_no_id_is_never_made_a_part_of_a_path(known: Stage, policy_id: Any) -> None:
-    asked = len(known.provider.journal())
-    with pytest.raises(Blocked):
-        known.one(policy_id, POLICIES[0])
-    assert len(known.provider.journal()) == asked

@@ -55,7 +55,8 @@ def test_check_says_everything_that_is_wrong_at_once(
     file.write_text(
         "[lastword]\nstop_wait = 620\nheartbeat_interval = 4\n"
         '[operations."policy.sync"]\nexpected_max_runtime = 700\n'
-        '[operations."policy.sync_one"]\nenabled = true\n'
+        '[operations."report.build"]\nlabel = "R"\ntime_limit = 60\n'
+        "queued_stale_after = 60\nrunning_stale_after = 90\n"
     )
     env = {**settings, "LASTWORD_CONFIG": str(file), "LASTWORD_BROKER_URL": f"redis://{NOWHERE}"}
     done = lastword("check", env=env)
@@ -65,7 +66,7 @@ def test_check_says_everything_that_is_wrong_at_once(
         "timing rule 1 (runtime-in-limit)",
         "timing rule 3 (beats-in-lease)",
         "timing rule 6 (drain-in-stop-wait)",
-        'operation "policy.sync_one" is offered, and no actor of lastword_jobs.application does it',
+        'operation "report.build" is offered, and no actor of lastword_jobs.application does it',
         "does not answer",
     ]
     assert len(lines) == len(expected)

@@ -14,7 +14,6 @@ from lastword.reasons import Blocked, Deferral, PermanentFailure, Reason
 from lastword.states import Outcome
 from lastword_jobs.content.documents import Content
 from lastword_jobs.graph.errors import Unreachable
-from lastword_jobs.graph.waiting import MAX_TRIES
 from lastword_jobs.restores.executing import require_ready
 from lastword_jobs.restores.records import confirm_restore, continue_restore, prepare_restore
 from tests.provider import FOR_EVER, TENANT
@@ -57,59 +56,6 @@ def created(stage: Stage) -> Counter[str]:
         for item in stage.objects(collection)
     }
     return Counter(str(names.get(id_)) for id_ in made)
-
-
-# Backups
-
-
-def test_a_backup_holds_everything_whole_and_brings_the_policies_up_to_date(known: Stage) -> None:
-    run = known.back_up()
-    assert_sums(run)
-    assert (run.outcome, run.counts["failed"]) == (Outcome.SUCCEEDED, 0)
-    assert run.counts["items"] == run.counts["total"] == 20 + 2 + 2 + 2 + 3 + 1
-    assert run.counts["bytes"] > 10_000
-    assert len(known.seen()) == 22
-    [found] = known.rows("backup_set")
-    assert (found["status"], found["run_id"]) == ("succeeded", run.run_id)
-
-
-def test_hidden_values_are_sealed_and_in_no_record_in_plain_text(known: Stage) -> None:
-    known.back_up("deviceConfiguration")
-    [plain] = set(known.provider.graph.tenants[TENANT].secrets.values())
-    text = json.dumps([known.rows(table) for table in ("collected", "version", "backup_set")])
-    assert plain not in text
-    assert any(row["secrets"] for row in known.rows("collected"))
-
-
-def test_a_slot_has_one_set_however_often_it_is_tried(known: Stage) -> None:
-    run = known.run(schedule_id="nightly", slot="2026-03-01T02:00:00Z")
-    known.provider.fault(route="*/$batch", skip=2, times=MAX_TRIES, drop=True)
-    with pytest.raises(Unreachable):
-        known.back_up(run=run)
-    read = len(known.asked_by(run))
-    again = known.again(run)
-    known.back_up(run=again)
-    assert again.counts["items"] == 30
-    assert len(known.rows("backup_set")) == 1
-    assert len(known.asked_by(run)) - read < read + 30
-
-
-def test_only_the_last_sets_of_a_schedule_are_kept(known: Stage) -> None:
-    for day in range(1, 5):
-        slot = f"2026-03-0{day}T02:00:00Z"
-        known.back_up("roleScopeTag", run=known.run(schedule_id="n", slot=slot), keep=2)
-    rows = known.rows("backup_set")
-    assert [row["deleted_at"] is not None for row in rows] == [True, True, False, False]
-    with pytest.raises(InvalidInputs, match="deleted"):
-        prepare_restore(known.ledger, tenant_id=TENANT, backup_set_id=rows[0]["id"])
-
-
-def test_a_backup_of_which_a_type_is_refused_is_one_in_part(known: Stage) -> None:
-    known.provider.fault(route="*/roleDefinitions", times=FOR_EVER, status=403)
-    run = known.back_up()
-    assert run.outcome is Outcome.PARTIALLY_SUCCEEDED
-    assert known.rows("backup_set")[0]["status"] == "partially_succeeded"
-    assert_sums(run)
 
 
 # Previews
@@ -327,44 +273,3 @@ def test_when_nothing_can_be_written_the_restore_fails(known: Stage) -> None:
         known.restore(restore_id)
     assert caught.value.reason is Reason.PERMISSION_DENIED
     assert known.rows("restore")[-1]["status"] == "failed"
-
-
-def test_a_group_that_is_gone_is_left_out_and_said_so(known: Stage) -> None:
-    set_id = set_of(known)
-    target = known.provider.graph.tenants[TENANT]
-    group = next(
-        assignment["target"]["groupId"]
-        for assignments in target.assignments.values()
-        for assignment in assignments
-        if assignment["target"].get("groupId")
-    )
-    known.provider.drift("wipe")
-    known.provider.drift("delete_group", id=group)
-    known.groups()
-    run = known.restore(known.previewed(set_id))
-    assert run.outcome is Outcome.PARTIALLY_SUCCEEDED
-    assert "left out ['group (..." in run.failures[0]["message"]
-    assert run.counts["failed"] == 0
-
-
-def test_a_hidden_value_that_is_in_no_backup_is_never_written_as_stars(known: Stage) -> None:
-    set_id = set_of(known, "deviceConfiguration", sealed=False)
-    known.provider.drift("wipe")
-    run = known.restore(known.previewed(set_id))
-    assert run.outcome is Outcome.PARTIALLY_SUCCEEDED
-    assert "hidden values are in no backup" in run.failures[0]["message"]
-    assert "****" not in known.provider.graph.tenants[TENANT].secrets.values()
-
-
-def test_what_was_just_made_may_not_be_found_for_a_while(known: Stage) -> None:
-    set_id = set_of(known, "settingsCatalog")
-    known.provider.drift("wipe")
-    restore_id = known.previewed(set_id)
-    clock = known.provider.stop_time()
-    known.provider.lab("rules", consistency_s=5.0, scale=0)
-    run = known.run()
-    restoring = known.restoring(run)
-    object.__setattr__(restoring.graph.wire, "sleep", clock.wait)
-    fingerprint = str(known.rows("restore")[-1]["fingerprint"])
-    restoring.execute(restore_id, fingerprint)
-    assert (run.outcome, run.counts["created"]) == (Outcome.SUCCEEDED, 12)

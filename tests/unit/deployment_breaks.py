@@ -26,7 +26,7 @@ BREAKS = [
     (WORKER, "User=lastword\n", "", "not-root", "it runs as root"),
     (WORKER, "--queues %i", "--queues %i --processes 4", "one-process", "it starts 4 processes"),
     (WORKER, "--queues %i", "--queues %i --worker-shutdown-timeout 60000", "limit-in-drain",
-     'is 60 s; operation "inventory_sync" may work for 600'),
+     'is 60 s; operation "restore.execute" may work for 2700'),
     (WORKER, "--queues %i", "--queues %i --worker-shutdown-timeout 2730000", "drain-in-stop-wait",
      "its worker_shutdown_timeout is 2730 s"),
     (WORKER, "--queues %i", "--queues %i --worker-shutdown-timeout soon", "readable", "'soon'"),

@@ -42,8 +42,8 @@ def test_the_defaults_are_a_whole_embedded_system() -> None:
     assert config.broker_url == "embedded"
     assert config.ledger_url == f"sqlite:///{Path('.lastword/lastword.db').absolute()}"
     assert {"inventory_sync", "policy.sync"} <= set(config.policies)
-    assert (config.worker_shutdown_timeout, config.stop_wait) == (610, 630)
-    defaults = Config(policies=config.policies, worker_shutdown_timeout=610, stop_wait=630)
+    assert (config.worker_shutdown_timeout, config.stop_wait) == (2710, 2730)
+    defaults = Config(policies=config.policies, worker_shutdown_timeout=2710, stop_wait=2730)
     assert config == defaults
 
 

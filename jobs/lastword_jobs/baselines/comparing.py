@@ -109,6 +109,12 @@ class Compare:
             updated=recorded.updated,
             resolved=recorded.resolved,
         )
+        self._tell_gaps(snapshot, comparison, coverage)
+
+    def _tell_gaps(
+        self, snapshot: BaselineSnapshot, comparison: Comparison, coverage: Mapping[str, str]
+    ) -> None:
+        gaps = comparison.gaps
         by_reason = Counter(gaps.values())
         for gap, count in sorted(by_reason.items()):
             message = f"{count} subjects could not be judged: {gap}."
@@ -117,7 +123,7 @@ class Compare:
             baseline_compare={
                 "snapshot_id": snapshot.id,
                 "fidelity": snapshot.mode,
-                "subjects_total": total,
+                "subjects_total": len(gaps) + len(comparison.judged),
                 "coverage": coverage,
                 "reason_code": _reason_code(comparison),
                 "evidence_gaps": {

@@ -64,7 +64,7 @@ def final_table(watched: Sequence[Watched], rows: dict[str, Row]) -> Table:
     """Every run with its truth; where it is narrow, words go on in the next line, whole."""
     table = Table(title="What became of every run", title_justify="left", pad_edge=False)
     for heading in ("operation", "tenant", "what was done to it", "status", "outcome", "reason"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "operation")
     table.add_column("attempts", justify="right")
     table.add_column("time to truth", justify="right")
     table.add_column("right?")

@@ -19,6 +19,8 @@ from lastword.storage.opening import open_ledger
 from lastword.storage.schema import migrate
 from lastword.supervisor import Supervisor
 from lastword_jobs.graph_server.tenants import Size
+from lastword_jobs.provider.connections import connect_tenant
+from lastword_jobs.provider.sealing import Sealer
 from lastword_middleware.broker import plain_broker, require_broker
 
 #: Seconds the processes get to come up.
@@ -75,7 +77,7 @@ def running_system(
         require_broker(plain_broker(config), config)
         ledger = _ledger_with(tenants, config)
         stack.callback(ledger.close)
-        config = stack.enter_context(_with_graph(config, tenants, latency_s))
+        config = stack.enter_context(_with_graph(config, ledger, tenants, latency_s))
         supervisor = stack.enter_context(
             Supervisor(environment_of(config), config.data_dir / "logs")
         )
@@ -95,7 +97,9 @@ def _ledger_with(tenants: Iterable[str], config: Config) -> Ledger:
 
 
 @contextmanager
-def _with_graph(config: Config, tenants: Mapping[str, Size], latency_s: float) -> Iterator[Config]:
+def _with_graph(
+    config: Config, ledger: Ledger, tenants: Mapping[str, Size], latency_s: float
+) -> Iterator[Config]:
     url_file = config.data_dir / "graph.url"
     url_file.unlink(missing_ok=True)
     config = replace(
@@ -107,7 +111,21 @@ def _with_graph(config: Config, tenants: Mapping[str, Size], latency_s: float) -
     with Supervisor(environment_of(config), config.data_dir / "logs") as supervisor:
         supervisor.run("graph-server", *_graph_arguments(tenants, url_file, latency_s))
         url = _await_text(url_file)
+        _connect(ledger, tenants, config)
         yield replace(config, graph_url=url, graph_token_url=url)
+
+
+def _connect(ledger: Ledger, tenants: Iterable[str], config: Config) -> None:
+    # In the ledger, so that whoever starts a run from beside finds the tenants connected.
+    sealer = Sealer.of(config)
+    for tenant_id in tenants:
+        connect_tenant(
+            ledger,
+            sealer,
+            tenant_id=tenant_id,
+            client_id=config.graph_client_id,
+            secret=config.graph_client_secret,
+        )
 
 
 def _own_key(file: Path) -> str:

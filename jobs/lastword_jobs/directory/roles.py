@@ -10,7 +10,7 @@ from lastword.storage.ledger import Ledger
 from lastword_jobs.directory.records import RoleDefinition, mark_unseen, purge, upsert_known
 from lastword_jobs.graph.client import GraphClient
 from lastword_jobs.graph.errors import PermissionDenied
-from lastword_jobs.records import readable
+from lastword_jobs.records import Upserted, readable
 
 LISTING = "v1.0/roleManagement/directory/roleDefinitions"
 
@@ -57,7 +57,9 @@ class RoleSync:
             tenant_id, run_id = self.graph.tenant_id, self.run.run_id
             deleted = mark_unseen(self.records, RoleDefinition, tenant_id, run_id)
             purge(self.records, RoleDefinition, tenant_id)
-        failed = len(given) - len(sound)
+        self._count(changed, pages=len(pages), deleted=deleted, failed=len(given) - len(sound))
+
+    def _count(self, changed: Upserted, *, pages: int, deleted: int, failed: int) -> None:
         if failed:
             self.run.note_failure(Reason.INVALID_STATE, "Roles without an id were left out.")
         self.run.progress(
@@ -66,7 +68,7 @@ class RoleSync:
             succeeded=changed.items,
             failed=failed,
             items=changed.items,
-            pages=len(pages),
+            pages=pages,
             created=changed.created,
             updated=changed.updated,
             unchanged=changed.unchanged,

@@ -55,6 +55,13 @@ def connect_tenant(
         ).execute(ledger.database)
 
 
+def is_connected(ledger: Ledger, tenant_id: str) -> bool:
+    """Whether a tenant has an application of its own."""
+    query = Connection.select().where(Connection.tenant_id == tenant_id)
+    with ledger.session():
+        return bool(query.exists(ledger.database))
+
+
 def credentials_of(ledger: Ledger, config: Config, tenant_id: str) -> Credentials:
     """The application that reaches a tenant: its own, else the configured one.
 
@@ -75,8 +82,14 @@ def credentials_of(ledger: Ledger, config: Config, tenant_id: str) -> Credential
 
 
 def require_connection(ledger: Ledger, config: Config, asked: Asked) -> Denial | None:
-    """The preflight of every operation that asks the provider."""
+    """The preflight of every operation that asks the provider.
+
+    Whoever starts a run need not hold the key: whether the secret can be opened, and whether there
+    is a configured application, is judged where the work is done.
+    """
     assert asked.tenant_id is not None, "such an operation needs a tenant"
+    if asked.run_id is None and is_connected(ledger, asked.tenant_id):
+        return None
     try:
         credentials_of(ledger, config, asked.tenant_id)
     except ConnectionInvalid as denied:

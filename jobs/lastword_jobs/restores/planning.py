@@ -16,7 +16,7 @@ from lastword_jobs.collecting.naming import Naming
 from lastword_jobs.collecting.reading import read_whole
 from lastword_jobs.content.documents import Captured, Content, MalformedContent
 from lastword_jobs.content.normalising import normalise
-from lastword_jobs.content.restoring import assign_body, unmapped
+from lastword_jobs.content.restoring import References, assign_body, unmapped
 from lastword_jobs.graph.client import GraphClient
 from lastword_jobs.graph.contracts import BY_TYPE, Writing
 from lastword_jobs.restores.records import Decision, RestoreItem, State
@@ -74,57 +74,57 @@ class Planner:
 
     def keep(self, planned: Sequence[Planned]) -> None:
         """Keep a plan as the items of the restore, with what becomes of their assignments."""
-        now = SQL(self.records.dialect.now_ms)
-        targets = Targets.read(self.graph, ())
-        rows: list[dict[str, Any]] = [
-            {
-                "restore_id": self.restore.id,
-                "type": item.source.captured.type,
-                "source_id": item.source.captured.external_id,
-                "position": position,
-                "name": item.source.content.name[:1024],
-                "version_id": item.source.version_id,
-                "decision": item.decision,
-                "target_id": item.target_id,
-                "target_hash": item.target_hash,
-                "state": State.PLANNED,
-                "assignments": {},
-                "changed_at": now,
+        rows = [self._row(position, item) for position, item in enumerate(planned)]
+        captured = [item.source.captured for item in planned]
+        references = self._references(rows, captured)
+        for row, item in zip(rows, captured, strict=True):
+            missing = unmapped(item, references)
+            row["assignments"] = {
+                "applied": len(assign_body(item, references)["assignments"]),
+                "unmapped": [f"{one.kind} (...{one.id[-8:]})" for one in missing],
             }
-            for position, item in enumerate(planned)
-        ]
-        foundations = [
+        database = self.records.database
+        with self.records.transaction():
+            RestoreItem.delete().where(RestoreItem.restore_id == self.restore.id).execute(database)
+            for row in rows:
+                RestoreItem.insert(**row).execute(database)
+            Restore.update(fingerprint=fingerprint_of(planned)).where(
+                Restore.id == self.restore.id
+            ).execute(database)
+
+    def _row(self, position: int, item: Planned) -> dict[str, Any]:
+        return {
+            "restore_id": self.restore.id,
+            "type": item.source.captured.type,
+            "source_id": item.source.captured.external_id,
+            "position": position,
+            "name": item.source.content.name[:1024],
+            "version_id": item.source.version_id,
+            "decision": item.decision,
+            "target_id": item.target_id,
+            "target_hash": item.target_hash,
+            "state": State.PLANNED,
+            "changed_at": SQL(self.records.dialect.now_ms),
+        }
+
+    def _references(
+        self, rows: Sequence[dict[str, Any]], captured: Sequence[Captured]
+    ) -> References:
+        # As it will be once what is to be made is there, under an id that nobody knows yet.
+        made = [
             RestoreItem(type=row["type"], source_id=row["source_id"], target_id="new")
             for row in rows
             if row["decision"] == Decision.CREATE
         ]
-        references = references_of(
+        return references_of(
             self.records,
-            [item.source.captured for item in planned],
-            targets=targets,
-            items=foundations,
+            captured,
+            targets=Targets.read(self.graph, ()),
+            items=made,
             source_tenant=self.source_tenant,
             target_tenant=self.restore.tenant_id,
             mapping=self.restore.mapping or {},
         )
-        with self.records.transaction():
-            RestoreItem.delete().where(RestoreItem.restore_id == self.restore.id).execute(
-                self.records.database
-            )
-            for row, item in zip(rows, planned, strict=True):
-                captured = item.source.captured
-                applied = len(assign_body(captured, references)["assignments"])
-                row["assignments"] = {
-                    "applied": applied,
-                    "unmapped": [
-                        f"{missing.kind} (...{missing.id[-8:]})"
-                        for missing in unmapped(captured, references)
-                    ],
-                }
-                RestoreItem.insert(**row).execute(self.records.database)
-            Restore.update(fingerprint=fingerprint_of(planned)).where(
-                Restore.id == self.restore.id
-            ).execute(self.records.database)
 
     def _contents(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Content]:
         naming = Naming(self.graph, self.records)

@@ -102,18 +102,7 @@ def prepare_restore(
     Raises:
         InvalidInputs: there is no such set, or it cannot be restored, or a type is unknown.
     """
-    with ledger.session():
-        query = BackupSet.select().where(BackupSet.id == backup_set_id)
-        found = query.first(ledger.database)
-    usable = (RecordStatus.SUCCEEDED, RecordStatus.PARTIALLY_SUCCEEDED)
-    if found is None or found.status not in usable or found.deleted_at is not None:
-        seen = "unknown" if found is None else "deleted" if found.deleted_at else found.status
-        raise InvalidInputs(
-            f"backup set {backup_set_id!r} is {seen}", expected="one that ended well, or in part"
-        )
-    unknown = [type_ for type_ in types or () if type_ not in BY_TYPE]
-    if unknown:
-        raise InvalidInputs(f"unknown types {unknown!a}", expected=f"some of {', '.join(BY_TYPE)}")
+    _require_restorable(ledger, backup_set_id, types or ())
     restore_id = new_run_id()
     with ledger.transaction():
         Restore.insert(
@@ -127,6 +116,21 @@ def prepare_restore(
             created_at=SQL(ledger.dialect.now_ms),
         ).execute(ledger.database)
     return restore_id
+
+
+def _require_restorable(ledger: Ledger, backup_set_id: str, types: Sequence[str]) -> None:
+    with ledger.session():
+        query = BackupSet.select().where(BackupSet.id == backup_set_id)
+        found = query.first(ledger.database)
+    usable = (RecordStatus.SUCCEEDED, RecordStatus.PARTIALLY_SUCCEEDED)
+    if found is None or found.status not in usable or found.deleted_at is not None:
+        seen = "unknown" if found is None else "deleted" if found.deleted_at else found.status
+        raise InvalidInputs(
+            f"backup set {backup_set_id!r} is {seen}", expected="one that ended well, or in part"
+        )
+    unknown = [type_ for type_ in types if type_ not in BY_TYPE]
+    if unknown:
+        raise InvalidInputs(f"unknown types {unknown!a}", expected=f"some of {', '.join(BY_TYPE)}")
 
 
 def confirm_restore(ledger: Ledger, restore_id: str, *, fingerprint: str, by: str) -> None:

@@ -1,0 +1,55 @@
+"""Syncing one policy: a version when its content is another, and no id that is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lastword.reasons import Blocked, PermanentFailure
+from tests.stage import POLICIES, Stage, assert_sums
+
+
+@pytest.fixture
+def known(stage: Stage) -> Stage:
+    """A stage whose groups are known, and whose server has no limits."""
+    stage.provider.lab("rules", scale=0)
+    stage.groups("full")
+    return stage
+
+
+def found(stage: Stage, status: str = "open") -> set[tuple[str, str, str]]:
+    return {(item.name, item.kind, item.change) for item in stage.findings(status)}
+
+
+def drift(stage: Stage, name: str, **details: Any) -> str:
+    return str(stage.provider.drift(name, **details)["name"])
+
+
+def test_one_policy_has_a_version_only_when_its_content_is_another(known: Stage) -> None:
+    policy = known.objects("configurationPolicies")[0]
+    assert known.one(policy["id"], "settingsCatalog").counts["created"] == 1
+    policy["lastModifiedDateTime"] = "2026-01-01T00:00:00Z"
+    assert known.one(policy["id"], "settingsCatalog").counts["unchanged"] == 1
+    drift(known, "change_setting", nth=0)
+    run = known.one(policy["id"], "settingsCatalog")
+    assert (run.counts["created"], run.counts["total"]) == (1, 1)
+    assert [row["number"] for row in known.rows("version")] == [1, 2]
+
+
+def test_one_policy_that_is_gone_is_marked_so(known: Stage) -> None:
+    known.policies()
+    gone = known.objects("configurationPolicies").pop(0)
+    run = known.run()
+    with pytest.raises(PermanentFailure, match="404"):
+        known.one(gone["id"], "settingsCatalog", run)
+    assert known.missing() == {gone["id"]}
+    assert_sums(run)
+
+
+@pytest.mark.parametrize("policy_id", ["", "../x", "a/b", "a?b=c", "é", 7, "x" * 200])
+def test_what_is_no_id_is_never_made_a_part_of_a_path(known: Stage, policy_id: Any) -> None:
+    asked = len(known.provider.journal())
+    with pytest.raises(Blocked):
+        known.one(policy_id, POLICIES[0])
+    assert len(known.provider.journal()) == asked

@@ -1,0 +1,29 @@
+"""`lastword start` as people use it: refused until the tenant is connected, then accepted once."""
+
+from __future__ import annotations
+
+import redis
+
+from tests.integration.test_cli import rows, said, settings, value
+from tests.processes import lastword
+
+__all__ = ["settings"]
+
+
+def test_a_start_is_accepted_once_and_then_found_again(settings: dict[str, str]) -> None:
+    said("tenants", "add", "contoso", env=settings)
+    words = ("start", "policy.sync", "--tenant", "contoso", "--input", 'types=["a"]')
+    refused = lastword(*words, "--json", env=settings)
+    assert (refused.returncode, refused.stdout.split()[0]) == (1, "{")
+    assert "may not be done; see `lastword runs show" in refused.stderr
+    secret = {"LASTWORD_SECRET_KEY": "k" * 32, "CONNECTION_SECRET": "s"}
+    said("tenants", "connect", "contoso", "--client-id", "app", env={**settings, **secret})
+    first, second = value(*words, env=settings), value(*words, env=settings)
+    assert (first["result"], second["result"]) == ("accepted", "deduped")
+    assert first["run_id"] == second["run_id"]
+    assert first["url"].endswith(first["run_id"])
+    other = said("start", "policy.sync", "--tenant", "contoso", env=settings)
+    assert other.startswith("accepted ")
+    assert rows(settings) == 3
+    with redis.Redis.from_url(settings["LASTWORD_BROKER_URL"]) as client:
+        assert client.llen("dramatiq:default") == 2
