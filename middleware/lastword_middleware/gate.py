@@ -10,7 +10,7 @@ from dramatiq.broker import MessageProxy
 from lastword.errors import LedgerUnavailable
 from lastword.legitimacy import Asked, Gate, installed_gate
 from lastword.service.requests import Denial
-from lastword.service.values import Barred, Refusal, Reservation
+from lastword.service.values import Barred, Refusal, Rejection, Reservation
 from lastword_middleware.claims import Claims
 from lastword_middleware.tracker import Tracker
 
@@ -67,8 +67,16 @@ class Gatekeeper:
         )
         if denial is None:
             return None
-        barred = Barred(reservation.run_id, reservation.dispatch, reservation.worker_id, denial)
         self.tracker.persist_or_stop(
-            lambda: self.tracker.runs.block([barred]), what="block", run_id=reservation.run_id
+            lambda: self._end(reservation, denial), what="block", run_id=reservation.run_id
         )
         return denial
+
+    def _end(self, reservation: Reservation, denial: Denial) -> None:
+        run_id, dispatch = reservation.run_id, reservation.dispatch
+        if reservation.attempt > 1:
+            # An earlier attempt may have had effects: refused before any would be a lie.
+            rejection = Rejection(run_id, dispatch, denial.reason, worker_id=reservation.worker_id)
+            self.tracker.runs.reject([rejection])
+        else:
+            self.tracker.runs.block([Barred(run_id, dispatch, reservation.worker_id, denial)])

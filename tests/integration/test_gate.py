@@ -8,7 +8,7 @@ import dramatiq
 import pytest
 from dramatiq.broker import Broker
 
-from lastword import Blocked, Deferral, Reason, current_run, start
+from lastword import Blocked, Deferral, Reason, TransientFailure, current_run, start
 from lastword.access import Role
 from lastword.service.members import add_user, disable_user, grant, revoke
 from lastword.service.tenants import add_tenant, remove_tenant, set_writable, suspend_tenant
@@ -85,6 +85,20 @@ def test_what_is_allowed_no_more_when_its_turn_comes_is_not_executed(
     assert reason is not None
     assert reason.startswith(why)
     assert calls == []
+
+
+def test_what_was_begun_and_is_allowed_no_more_has_failed_and_was_not_refused(
+    scene: Scene, tenant: str, broker: Broker, start_worker: StartWorker
+) -> None:
+    @dramatiq.actor(operation="report.build", broker=broker)
+    def build() -> None:
+        revoke(scene.ledger, user_id="ada", workspace_id="acme")
+        raise TransientFailure(Reason.THROTTLED)
+
+    started = start("report.build", tenant=tenant, initiator="ada")
+    start_worker()
+    assert ended(scene, started.run_id) == ("failed", "initiator_not_entitled", "bridge")
+    assert scene.row(started.run_id)["attempt"] == 1
 
 
 def test_the_write_gate_is_closed_until_it_is_opened(

@@ -70,6 +70,7 @@ class Packer:
             Blocked: there is no such review.
         """
         assert self.run.tenant_id is not None, "an operation on a tenant"
+        prune_packs(self.records, self.folder)
         review = review_for(self.records, self.run.tenant_id, review_id)
         if isinstance(review, Denial):
             raise Blocked(review.reason, review.message)
