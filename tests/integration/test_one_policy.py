@@ -53,3 +53,28 @@ def test_what_is_no_id_is_never_made_a_part_of_a_path(known: Stage, policy_id: A
     with pytest.raises(Blocked):
         known.one(policy_id, POLICIES[0])
     assert len(known.provider.journal()) == asked
+
+
+# Objects that are hard to hold
+
+
+@pytest.mark.parametrize(
+    "name", ["nul \0 inside", "half \ud83d a pair", "\u202ertl", "x" * 3000, ""]
+)
+def test_a_policy_of_any_name_is_captured_backed_up_and_previewed(known: Stage, name: str) -> None:
+    known.objects("deviceConfigurations")[0]["displayName"] = name
+    run = known.capture(known.profile("deviceConfiguration"))
+    assert (run.outcome, run.counts["succeeded"]) == ("succeeded", 35)
+    backup = known.back_up("deviceConfiguration")
+    assert backup.counts["items"] == 35
+    restore_id = known.previewed(str(backup.context["backup_set_id"]))
+    assert {item.decision for item in known.items(restore_id)} == {"unchanged"}
+
+
+def test_a_policy_of_ten_megabytes_is_one_like_any_other(known: Stage) -> None:
+    policy = known.objects("deviceConfigurations")[0]
+    policy["description"] = "x" * 10_000_000
+    run = known.capture(known.profile("deviceConfiguration"))
+    assert (run.outcome, run.counts["succeeded"]) == ("succeeded", 35)
+    assert run.counts["bytes"] > 10_000_000
+    assert known.one(policy["id"], "deviceConfiguration").counts["unchanged"] == 1

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lastword_jobs.graph.exchanges import Reply
+from lastword_jobs.graph.traffic import Traffic
 from lastword_jobs.graph.waiting import (
     FIRST_BACKOFF_S,
     LONGEST_BACKOFF_S,
+    Patience,
     backoff_s,
     retry_after_s,
 )
@@ -87,3 +91,12 @@ def test_back_offs_are_spread_over_the_whole_range_below_their_bound() -> None:
     waits = [backoff_s(10) for _ in range(1000)]
     assert min(waits) < LONGEST_BACKOFF_S / 4
     assert max(waits) > LONGEST_BACKOFF_S * 3 / 4
+
+
+def test_a_date_is_waited_for_by_the_providers_clock_whatever_ours_says() -> None:
+    waits: list[float] = []
+    theirs = datetime(2031, 5, 1, 12, tzinfo=UTC)
+    until = format_datetime(theirs + timedelta(seconds=7), usegmt=True)
+    headers = {"date": format_datetime(theirs, usegmt=True), "retry-after": until}
+    Patience(waits.append, Traffic()).wait(Reply(429, headers))
+    assert waits == [7.0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lastword.identity import canonical_json
+from lastword.storage.ledger import as_json
 from lastword_jobs.content.assignments import Unresolved, portable_assignments
 from lastword_jobs.content.catalog import keyed_settings
 from lastword_jobs.content.documents import Captured, Content, Json, MalformedContent, Names
@@ -68,7 +70,7 @@ def normalise(captured: Captured, names: Names) -> Content:
     if rules:
         settings["rules"] = _rules(rules, names, unresolved)
     tags = captured.entity.get("roleScopeTagIds") or captured.entity.get("roleScopeTags") or []
-    return Content(
+    content = Content(
         type=captured.type,
         name=captured.name,
         settings=settings,
@@ -76,6 +78,8 @@ def normalise(captured: Captured, names: Names) -> Content:
         scope_tags=_tags(tags, names, unresolved),
         unresolved=tuple(sorted(unresolved.seen)),
     )
+    # As it will be once it was kept: what no database can hold must be no difference then.
+    return Content.from_document(json.loads(as_json(content.document())))
 
 
 def portable_key(name: str, type_: str) -> str:

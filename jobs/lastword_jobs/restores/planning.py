@@ -14,6 +14,7 @@ from lastword_jobs.backups import Restore
 from lastword_jobs.baselines.records import hash_of
 from lastword_jobs.collecting.naming import Naming
 from lastword_jobs.collecting.reading import read_whole
+from lastword_jobs.collecting.versions import storable_name
 from lastword_jobs.content.documents import Captured, Content, MalformedContent
 from lastword_jobs.content.normalising import normalise
 from lastword_jobs.content.restoring import References, assign_body, unmapped
@@ -98,7 +99,7 @@ class Planner:
             "type": item.source.captured.type,
             "source_id": item.source.captured.external_id,
             "position": position,
-            "name": item.source.content.name[:1024],
+            "name": storable_name(item.source.content.name),
             "version_id": item.source.version_id,
             "decision": item.decision,
             "target_id": item.target_id,
