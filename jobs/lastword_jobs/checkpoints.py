@@ -44,7 +44,7 @@ class Checkpoint:
 
     Attributes:
         state: how its listing ended.
-        reason: why, if it was refused.
+        reason: why, if it was refused or is not whole.
         message: an operator-safe detail of that.
         counts: what was counted meanwhile.
     """
@@ -53,6 +53,14 @@ class Checkpoint:
     reason: Reason | None = None
     message: str = ""
     counts: Mapping[str, Number] = field(default_factory=dict)
+
+
+def damaged(objects: int) -> Checkpoint:
+    """A listing that was read to its end; so many of its objects were none."""
+    if not objects:
+        return Checkpoint(Listing.LISTED)
+    message = f"{objects} objects without an id were left out."
+    return Checkpoint(Listing.LISTED, Reason.INVALID_STATE, message)
 
 
 def checkpoints_of(ledger: Ledger, owner_id: str) -> dict[str, Checkpoint]:

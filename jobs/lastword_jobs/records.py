@@ -89,7 +89,8 @@ def upsert(
 ) -> Upserted:
     """Record a page of objects in one transaction. Doing it again changes nothing."""
     # One id twice in a page, as delta pages may have it: the later one stands.
-    seen = {str(entity["id"]): _row(entity, contract) for entity in entities}
+    name_key = contract.name_key
+    seen = {str(item["id"]): kept_row(item, name_key=name_key, kept=KEPT) for item in entities}
     fixed = {"tenant_id": tenant_id, "type": contract.type, "last_seen_run": run_id}
     with ledger.transaction():
         before = _hashes(ledger, table, contract, tenant_id, list(seen))
@@ -154,17 +155,24 @@ def _extra(table: type[_Seen]) -> dict[str, bool]:
     return {"missing": False} if table is Policy else {}
 
 
-def _row(entity: Json, contract: Contract) -> dict[str, object]:
-    name = str(entity.get(contract.name_key) or "")
-    meta = {key: entity[key] for key in KEPT if key in entity}
+def kept_row(entity: Json, *, name_key: str, kept: Sequence[str]) -> dict[str, object]:
+    """What is recorded of an object that was seen: its id and name, and of the rest what is kept.
+
+    Args:
+        entity: the object, as the provider gave it.
+        name_key: the property that holds its name.
+        kept: properties that are kept; the rest is left with the provider.
+    """
+    name = str(entity.get(name_key) or "")
+    meta = {key: entity[key] for key in kept if key in entity}
     # JSON may hold half a surrogate pair, which is no UTF-8, and NUL, which PostgreSQL refuses.
-    kept = canonical_json([name.replace("\0", "?"), meta]).encode(errors="replace")
-    name, meta = json.loads(kept)
+    text = canonical_json([name.replace("\0", "?"), meta]).encode(errors="replace")
+    name, meta = json.loads(text)
     return {
         "external_id": str(entity["id"]),
         "name": name[:1024],
         "meta": meta,
-        "meta_hash": hashlib.sha256(kept).hexdigest(),
+        "meta_hash": hashlib.sha256(text).hexdigest(),
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lastword.current import CurrentRun
 from lastword.reasons import Blocked, PermanentFailure, Reason
 from lastword.storage.ledger import Ledger
-from lastword_jobs.checkpoints import Checkpoint, Listing, checkpoints_of, keep_checkpoint
+from lastword_jobs.checkpoints import Checkpoint, Listing, checkpoints_of, damaged, keep_checkpoint
 from lastword_jobs.graph.client import GraphClient
 from lastword_jobs.graph.contracts import Contract
 from lastword_jobs.graph.errors import PermissionDenied, RequestRefused
@@ -84,8 +84,7 @@ class Sync:
     def _one(self, contract: Contract, table: type[InventoryItem] | type[Policy]) -> Checkpoint:
         before = self.run.counts
         try:
-            self._pages(contract, table)
-            checkpoint = Checkpoint(Listing.LISTED)
+            checkpoint = damaged(self._pages(contract, table))
         except (PermissionDenied, RequestRefused) as error:
             checkpoint = Checkpoint(Listing.FAILED, error.reason, error.message)
         finally:
@@ -101,14 +100,12 @@ class Sync:
         keep_checkpoint(self.records, self.run.run_id, contract.type, checkpoint)
         return checkpoint
 
-    def _pages(self, contract: Contract, table: type[InventoryItem] | type[Policy]) -> None:
-        since_ms = moment_ms(self.records)
+    def _pages(self, contract: Contract, table: type[InventoryItem] | type[Policy]) -> int:
+        # How many of what was listed had to be left out.
+        since_ms, left_out = moment_ms(self.records), 0
         for page in self.graph.pages(contract.listing):
             sound = readable(page.entities)
-            if len(sound) < len(page.entities):
-                damaged = len(page.entities) - len(sound)
-                message = f"{contract.type}: {damaged} objects without an id were left out."
-                self.run.note_failure(Reason.INVALID_STATE, message)
+            left_out += len(page.entities) - len(sound)
             changed = upsert(
                 self.records,
                 table,
@@ -134,3 +131,4 @@ class Sync:
                 since_ms=since_ms,
             )
             self.run.count(deleted=missing)
+        return left_out

@@ -32,9 +32,6 @@ from lastword_jobs.scopes import contracts_of
 
 NO_PROFILE = "The workspace has no such baseline profile."
 
-#: Characters of a subject's key that are kept; more would be a name that nobody can read.
-LONGEST_KEY = 1100
-
 
 @dataclass(frozen=True, slots=True)
 class Capture:
@@ -179,7 +176,7 @@ def _row(snapshot_id: str, subject: Subject) -> dict[str, object]:
     return {
         "snapshot_id": snapshot_id,
         "type": subject.type,
-        "subject_key": subject.key[:LONGEST_KEY],
+        "subject_key": subject.key,
         "name": subject.name,
         "content": as_json(content.document()),
         "content_hash": hash_of([one.fingerprint_of_all for one in subject.contents]),

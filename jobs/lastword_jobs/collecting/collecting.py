@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lastword.current import CurrentRun
 from lastword.reasons import Blocked, PermanentFailure, Reason
 from lastword.storage.ledger import Ledger
-from lastword_jobs.checkpoints import Checkpoint, Listing, checkpoints_of, keep_checkpoint
+from lastword_jobs.checkpoints import Checkpoint, Listing, checkpoints_of, damaged, keep_checkpoint
 from lastword_jobs.collecting.records import (
     Collected,
     Taking,
@@ -82,11 +82,11 @@ class Collecting:
         return done
 
     def _list(self, contract: Contract) -> Checkpoint:
-        since_ms, objects = moment_ms(self.records), 0
+        since_ms, left_out = moment_ms(self.records), 0
         try:
             for page in self.graph.pages(contract.listing):
                 sound = readable(page.entities)
-                objects += len(sound)
+                left_out += len(page.entities) - len(sound)
                 with self.records.transaction():
                     note_listed(self.records, self.owner_id, contract, sound)
                     if self.on_page is not None:
@@ -95,7 +95,7 @@ class Collecting:
             return Checkpoint(Listing.FAILED, error.reason, error.message)
         if self.on_end is not None:
             self.on_end(contract, since_ms)
-        return Checkpoint(Listing.LISTED, counts={"items": objects})
+        return replace(damaged(left_out), counts={"failed": left_out})
 
     def _require_some(self, checkpoints: Sequence[Checkpoint]) -> None:
         if any(item.state is Listing.LISTED for item in checkpoints):
@@ -130,19 +130,21 @@ def note_gaps(
 ) -> dict[str, int]:
     """Say on a run what could not be collected; how many gaps there are, by reason.
 
-    A type that was refused counts as one thing that failed. What was gone when it was to be read
-    is no gap: there is nothing to know of it.
+    Taken from what is recorded, so that an attempt which goes on tells what an earlier one met. A
+    type that was refused counts as one thing that failed. What was gone when it was to be read is
+    no gap: there is nothing to know of it.
     """
     gaps: Counter[str] = Counter()
-    refused = [(type_, item) for type_, item in done.items() if item.state is Listing.FAILED]
-    for type_, checkpoint in refused:
-        reason = checkpoint.reason or Reason.UNKNOWN_ERROR
-        run.note_failure(reason, f"{type_}: {checkpoint.message}")
-        gaps[reason] += 1
+    for type_, checkpoint in done.items():
+        if checkpoint.reason is not None:
+            run.note_failure(checkpoint.reason, f"{type_}: {checkpoint.message}")
+            refused = checkpoint.state is Listing.FAILED
+            failed = 1 if refused else int(checkpoint.counts["failed"])
+            gaps[checkpoint.reason] += failed
+            run.count(total=failed, processed=failed, failed=failed)
     for item in collected:
-        if item.state == Taking.FAILED:
-            reason = Reason(item.reason or Reason.UNKNOWN_ERROR)
+        if item.reason is not None and item.state != Taking.SKIPPED:
+            reason = Reason(item.reason)
             run.note_failure(reason, f"{item.type} {item.name}: {item.message}")
             gaps[reason] += 1
-    run.count(total=len(refused), processed=len(refused), failed=len(refused))
     return dict(gaps)

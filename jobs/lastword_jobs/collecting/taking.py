@@ -24,6 +24,14 @@ from lastword_jobs.graph.errors import NotFound
 Read = tuple[str, Captured | RunFailure]
 
 
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The values of an object that the provider hides, sealed; and why one of them is not there."""
+
+    sealed: str | None = None
+    refused_for: Reason | None = None
+
+
 @dataclass(slots=True)
 class Taker:
     """Takes objects for an owner; see `Collecting`."""
@@ -57,10 +65,10 @@ class Taker:
         whole = [item for _, item in read if isinstance(item, Captured)]
         names = self._naming.names_for(whole) if whole else Names()
         judged = [(id_, item, _normalised(item, names)) for id_, item in read]
-        secrets = {id_: self._secrets(contract, item) for id_, item, _ in judged}
+        hidden = {id_: self._hidden(contract, item) for id_, item, _ in judged}
         with self.records.transaction():
             for id_, item, content in judged:
-                taken = self._taken(id_, item, content, secrets[id_])
+                taken = self._taken(id_, item, content, hidden[id_])
                 note_taken(self.records, self.owner_id, contract.type, taken)
 
     def _taken(
@@ -68,7 +76,7 @@ class Taker:
         id_: str,
         item: Captured | RunFailure,
         content: Content | str,
-        secrets: str | None,
+        hidden: Hidden,
     ) -> Taken:
         if isinstance(item, NotFound):
             return Taken(id_, Taking.SKIPPED, item.reason, "It was deleted meanwhile.")
@@ -79,11 +87,20 @@ class Taker:
         kept = keep_version(
             self.records, item, content, tenant_id=self.graph.tenant_id, run_id=self.run.run_id
         )
-        return Taken(id_, Taking.TAKEN, version_id=kept.version_id, secrets=secrets, size=kept.size)
+        return Taken(
+            id_,
+            Taking.TAKEN,
+            reason=hidden.refused_for,
+            message="A hidden value could not be read." if hidden.refused_for else "",
+            version_id=kept.version_id,
+            secrets=hidden.sealed,
+            size=kept.size,
+        )
 
-    def _secrets(self, contract: Contract, item: Captured | RunFailure) -> str | None:
+    def _hidden(self, contract: Contract, item: Captured | RunFailure) -> Hidden:
         if self.seal is None or isinstance(item, RunFailure):
-            return None
+            return Hidden()
+        refused_for: Reason | None = None
         plain: dict[str, str] = {}
         for secret in secrets_of(item.entity):
             reference = quote(secret.reference, safe="")
@@ -93,11 +110,10 @@ class Taker:
             except RunFailure as failure:
                 if not concerns_one(failure):
                     raise
-                message = f"{contract.type} {item.name}: a hidden value could not be read."
-                self.run.note_failure(failure.reason, message)
+                refused_for = failure.reason
                 continue
             plain[secret.oma_uri] = str(answer.get("value"))
-        return self.seal(json.dumps(plain)) if plain else None
+        return Hidden(self.seal(json.dumps(plain)) if plain else None, refused_for)
 
 
 def _normalised(item: Captured | RunFailure, names: Names) -> Content | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,9 @@ _ID_LISTS: Mapping[str, str] = {
     "includeLocations": "location",
     "excludeLocations": "location",
 }
+
+#: Characters of a folded name that a key holds.
+LONGEST_NAME = 1000
 
 #: Words that conditional access has among the ids.
 _WORDS = frozenset({"All", "None", "AllTrusted", "GuestsOrExternalUsers"})
@@ -85,6 +89,10 @@ def normalise(captured: Captured, names: Names) -> Content:
 def portable_key(name: str, type_: str) -> str:
     """By what a policy is found in another tenant: its type and its name, however written."""
     plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    if len(plain) > LONGEST_NAME:
+        # Some characters become eighteen: what is cut off still tells names apart.
+        digest = hashlib.sha256(plain.encode(errors="replace")).hexdigest()
+        plain = f"{plain[: LONGEST_NAME - len(digest)]}{digest}"
     return f"{type_}:{plain}"
 
 

@@ -90,14 +90,19 @@ class GroupSync:
             self._read(link, later=None, full=False)
         else:
             self._all()
+        if self.run.counts["failed"]:
+            self.run.note_failure(Reason.INVALID_STATE, "Groups without an id were left out.")
 
     def _read(self, at: str, *, later: str | None, full: bool) -> None:
         try:
             for page in self.graph.pages(at):
                 self._keep(page, later=later, full=full)
         except DeltaExpired:
-            # The provider has forgotten where we stood.
+            if at == FULL:
+                raise
+            # The provider has forgotten where we stood: everything is read, and counted, anew.
             self.run.remember(resynchronised=True)
+            self.run.progress(**dict.fromkeys(_COUNTED, 0))
             self._all()
 
     def _all(self) -> None:
@@ -137,8 +142,6 @@ class GroupSync:
             # With the changes it brought, or not at all.
             self._move(page, later=later, full=full, counts=counts)
         self.run.progress(**counts)
-        if len(sound) < len(page.entities):
-            self.run.note_failure(Reason.INVALID_STATE, "Groups without an id were left out.")
 
     def _counted(self, **more: int) -> dict[str, Number]:
         before = self.run.counts

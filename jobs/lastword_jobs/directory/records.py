@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from peewee import SQL, BigIntegerField, BooleanField, CharField, CompositeKey, Model
 
-from lastword.identity import canonical_json
 from lastword.storage.fields import JsonText
 from lastword.storage.ledger import Ledger
 from lastword_jobs.graph.exchanges import Json
-from lastword_jobs.records import Upserted
+from lastword_jobs.records import Upserted, kept_row
 
 #: Milliseconds for which something that is gone is still known by name.
 PURGED_AFTER_MS = 90 * 24 * 3600 * 1000
@@ -75,11 +72,11 @@ def upsert_known(
         tenant_id: whose they are.
         run_id: who saw them.
     """
-    rows = {str(entity["id"]): _row(entity, kept) for entity in entities}
+    rows = {str(e["id"]): kept_row(e, name_key="displayName", kept=kept) for e in entities}
     before = _hashes(ledger, table, tenant_id, list(rows))
     fixed = {"tenant_id": tenant_id, "last_seen_run": run_id, "deleted_at": None}
     seen_at = SQL(ledger.dialect.now_ms)
-    values = [{**fixed, **row, "seen_at": seen_at} for row in rows.values()]
+    values: list[dict[str, Any]] = [{**fixed, **row, "seen_at": seen_at} for row in rows.values()]
     if table is RoleDefinition:
         for value, entity in zip(values, {str(e["id"]): e for e in entities}.values(), strict=True):
             value["built_in"] = entity.get("isBuiltIn") is True
@@ -142,21 +139,6 @@ def group_names(ledger: Ledger, tenant_id: str, ids: Sequence[str]) -> dict[str,
 
 
 _KEY = ("tenant_id", "external_id")
-
-
-def _row(entity: Json, kept: Sequence[str]) -> dict[str, Any]:
-    name = str(entity.get("displayName") or "")
-    meta = {key: entity[key] for key in kept if key in entity}
-    # JSON may hold half a surrogate pair, which is no UTF-8, and NUL, which PostgreSQL refuses.
-    text = canonical_json([name.replace("\0", "?"), meta]).encode(errors="replace")
-    name, meta = json.loads(text)
-    digest = hashlib.sha256(text).hexdigest()
-    return {
-        "external_id": str(entity["id"]),
-        "name": name[:1024],
-        "meta": meta,
-        "meta_hash": digest,
-    }
 
 
 def _hashes(

@@ -185,11 +185,19 @@ def continue_restore(ledger: Ledger, restore_id: str) -> str:
         for item in items_of(ledger, restore_id):
             values = {name: getattr(item, name) for name in RestoreItem._meta.sorted_field_names}
             if item.state == State.FAILED:
-                # From where it stood: an object that is there only needs what came after.
-                stood = State.WRITTEN if item.target_id else State.PLANNED
-                values |= {"state": stood, "reason": None, "message": None}
+                values |= {"state": _stood(item), "reason": None, "message": None}
             RestoreItem.insert(**{**values, "restore_id": new_id}).execute(ledger.database)
     return new_id
+
+
+def _stood(item: RestoreItem) -> State:
+    # Where an item goes on that has failed. An update does no harm twice; what was asked to be
+    # made may be there, whatever was answered, and is looked for first.
+    if item.decision != Decision.CREATE:
+        return State.PLANNED
+    if item.target_id is not None:
+        return State.WRITTEN
+    return State.CREATE_SENT if item.sent_at is not None else State.PLANNED
 
 
 def find_restore(ledger: Ledger, restore_id: str) -> Restore | None:

@@ -8,7 +8,7 @@ from lastword.storage.ledger import Ledger
 from lastword_jobs.collecting.naming import Naming
 from lastword_jobs.collecting.reading import read_whole
 from lastword_jobs.content.differences import differences
-from lastword_jobs.content.documents import Captured
+from lastword_jobs.content.documents import Captured, MalformedContent
 from lastword_jobs.content.normalising import normalise
 from lastword_jobs.content.restoring import (
     References,
@@ -30,6 +30,10 @@ from lastword_jobs.restores.sources import Source
 
 #: Seconds between looks for something that was just made: the provider shows it after a while.
 LOOKS_S = (1.0, 2.0, 4.0, 8.0)
+
+
+#: How often something is asked to be made that is not to be found afterwards.
+MOST_SENDS = 2
 
 
 class Uncertain(RequestRefused):
@@ -79,15 +83,22 @@ class ItemWriter:
             return
         move_item(self.records, item, State.CREATE_SENT)
         body = create_body(with_secrets(source.captured, source.plain), references)
+        for _ in range(MOST_SENDS):
+            item.target_id = self._made(Ask("POST", contract.listing, body, once=True))
+            if item.target_id is not None:
+                self.taken.add(item.target_id)
+                return
+            if self._adopt(item, source):
+                return
+        raise ResultUnknown("The provider did not say whether it made it, and does not show it.")
+
+    def _made(self, ask: Ask) -> str | None:
+        # The id of what was made; None if nobody said, or said what names nothing.
         try:
-            made = self.graph.ask(Ask("POST", contract.listing, body, once=True))
+            made = self.graph.ask(ask).get("id")
         except ResultUnknown:
-            if not self._adopt(item, source):
-                made = self.graph.ask(Ask("POST", contract.listing, body, once=True))
-                item.target_id = str(made["id"])
-            return
-        item.target_id = str(made["id"])
-        self.taken.add(item.target_id)
+            return None
+        return made if isinstance(made, str) and made else None
 
     def _adopt(self, item: RestoreItem, source: Source) -> bool:
         # It was asked to be made, and may have been: when the plan was made, nothing had its name.
@@ -145,8 +156,11 @@ class ItemWriter:
             assign_body(source.captured, references)["assignments"],
         )
         names = self.naming.names_for([read, written])
-        wanted = normalise(_as_there(written, references), names)
-        found = differences(wanted, normalise(read, names))
+        try:
+            wanted = normalise(_as_there(written, references), names)
+            found = differences(wanted, normalise(read, names))
+        except MalformedContent as error:
+            raise RequestRefused(f"What was written cannot be read: {error}.") from error
         if found:
             paths = ", ".join(difference.path or difference.part for difference in found[:5])
             raise RequestRefused(f"What was written reads otherwise: {paths}.")

@@ -88,10 +88,14 @@ class Composer:
     ) -> tuple[str, bool]:
         fingerprint = hash_of([evidence.fingerprint, {**bodies}])
         with self.records.transaction():
+            usable = Review.status.in_((ReviewStatus.READY, ReviewStatus.PUBLISHED))
             same = Review.select().where(
                 (Review.tenant_id == evidence.tenant_id)
-                & (Review.fingerprint == fingerprint)
-                & Review.status.in_((ReviewStatus.READY, ReviewStatus.PUBLISHED))
+                # Or what an earlier attempt of this run has made, whatever has changed since.
+                & (
+                    ((Review.fingerprint == fingerprint) & usable)
+                    | (Review.run_id == self.run.run_id)
+                )
             )
             found = same.order_by(Review.created_at.desc()).first(self.records.database)
             if found is not None:

@@ -94,11 +94,16 @@ class Evidence:
         fingerprint = hash_of([[item.dimension.name, item.fingerprint] for item in looked])
         now = SQL(self.records.dialect.now_ms)
         with self.records.transaction():
+            query = EvidenceSnapshot.select().where(EvidenceSnapshot.run_id == self.run.run_id)
+            mine = query.first(self.records.database)
+            if mine is not None:
+                # An earlier attempt's. What it saw is what this run has seen.
+                return mine.id, False
             before = active_evidence(self.records, tenant_id)
             expires_at = before.expires_at if before else None
             still_holds = expires_at is not None and expires_at > moment_ms(self.records)
             if before is not None and still_holds and before.fingerprint == fingerprint:
-                return before.id, before.run_id != self.run.run_id
+                return before.id, True
             if before is not None:
                 ended = EvidenceStatus.SUPERSEDED if still_holds else EvidenceStatus.EXPIRED
                 EvidenceSnapshot.update(status=ended).where(
