@@ -139,6 +139,7 @@ class Provider:
         sleep: Callable[[float], None] | None = None,
         limits: Limits | None = None,
         may_block: bool = False,
+        tenant_id: str = TENANT,
     ) -> GraphClient:
         """The adapter, with a token cache of its own; it notes its waits instead of waiting.
 
@@ -149,7 +150,7 @@ class Provider:
         sleep = sleep or self.waits.append
         # No limits but those of the server, unless a test is about them.
         limits = limits or Limits(StubBackend(), CLIENT_ID, share=1e6)
-        wire = Wire(self.http, self.url, TENANT, run_id, limits, sleep=sleep)
+        wire = Wire(self.http, self.url, tenant_id, run_id, limits, sleep=sleep)
         return GraphClient(wire, tokens, may_block=may_block)
 
 

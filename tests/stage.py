@@ -83,7 +83,9 @@ class Stage:
         return more
 
     def graph(self, run: CurrentRun) -> GraphClient:
-        return self.provider.client(run_id=run.run_id, may_block=run.attempt == 1)
+        return self.provider.client(
+            run_id=run.run_id, may_block=run.attempt == 1, tenant_id=str(run.tenant_id)
+        )
 
     def sync(self, run: CurrentRun) -> Sync:
         return Sync(run, self.graph(run), self.ledger)

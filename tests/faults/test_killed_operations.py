@@ -5,6 +5,7 @@ One system of real processes; what the provider was asked is read from its own j
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -28,7 +29,7 @@ from lastword.starting import Application, start_in
 from lastword.storage.ledger import Row
 from lastword_jobs.actors import declare_actors
 from lastword_jobs.baselines.records import add_profile
-from lastword_jobs.demo.system import System, running_system
+from lastword_jobs.demo.system import System, environment_of, running_system
 from lastword_jobs.graph_server.tenants import Size
 from lastword_jobs.restores.records import (
     confirm_restore,
@@ -37,6 +38,7 @@ from lastword_jobs.restores.records import (
     prepare_restore,
 )
 from lastword_middleware.broker import worker_broker
+from tests.processes import environment, lastword
 from tests.support import Scene, until
 from tests.workers import tracker_of
 
@@ -203,6 +205,63 @@ def test_a_restore_whose_worker_was_killed_is_gone_on_with_and_makes_nothing_twi
         if entry.get("created")
     ]
     assert len(made) == 20
+
+
+def test_a_restore_is_done_with_the_commands_that_the_documentation_names(
+    governed: Governed,
+) -> None:
+    env = {**environment(), **environment_of(governed.system.config)}
+
+    def said(*words: str) -> str:
+        done = lastword(*words, env=env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def done(*words: str) -> dict[str, Any]:
+        started = json.loads(said("start", *words, "--tenant", TENANT, "--json"))
+        row = governed.ended(started["run_id"])
+        assert row["outcome"] == "succeeded", row["failures"]
+        return show_run(governed.scene.ledger, started["run_id"], labels={})
+
+    said("tenants", "set", TENANT, "read-only")
+    done("backup_schedule_run", "--input", 'types=["deviceConfiguration"]')
+    newest = json.loads(said("backups", "--tenant", TENANT, "--json"))[0]
+    restore_id = said("restores", "prepare", newest["id"], "--tenant", TENANT)
+    words = ("restore.execute", "--input", f"restore_id={restore_id}", "--input")
+    done(*words, "dry_run=true")
+    items = json.loads(said("restores", "show", restore_id, "--json"))
+    assert {item["decision"] for item in items} == {"unchanged"}
+    shown = next(
+        row for row in json.loads(said("restores", "list", "--json")) if row["id"] == restore_id
+    )
+    said("restores", "confirm", restore_id, shown["fingerprint"])
+    execute = (*words, f"fingerprint={shown['fingerprint']}")
+    refused = lastword("start", *execute, "--tenant", TENANT, env=env)
+    assert (refused.returncode, refused.stdout.split()[0]) == (1, "blocked")
+    said("tenants", "set", TENANT, "writable")
+    assert done(*execute)["summary_counts"]["unchanged"] == len(items)
+    for wrong in (("restores", "show", "x"), ("restores", "continue", restore_id)):
+        again = lastword(*wrong, env=env)
+        assert again.returncode != 0
+        assert len(again.stderr.splitlines()) == 1
+
+
+def test_a_review_is_published_with_the_commands_that_the_documentation_names(
+    governed: Governed,
+) -> None:
+    env = {**environment(), **environment_of(governed.system.config)}
+    profile = lastword("baselines", "add", "named", "--type", "deviceRole", env=env).stdout.strip()
+    governed.done("baseline_capture", profile_id=profile)
+    governed.done("baseline_compare", profile_id=profile)
+    assert lastword("baselines", "findings", TENANT, env=env).returncode == 0
+    run_id = governed.start("tenant.evidence.snapshot.generate")
+    governed.ended(run_id)
+    composed = governed.start("tenant.review.compose")
+    governed.ended(composed)
+    review = show_run(governed.scene.ledger, composed, labels={})["context"]["review"]["id"]
+    assert lastword("publish-review", review, env=env).stdout == f"published {review}\n"
+    again = lastword("publish-review", review, env=env)
+    assert "is none that is ready" in again.stderr
 
 
 def _confirmed(governed: Governed, restore_id: str) -> str:

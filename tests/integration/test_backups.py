@@ -3,60 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from typing import Any
 
 import pytest
 
 from lastword.errors import InvalidInputs
 from lastword.states import Outcome
-from lastword_jobs.content.documents import Content
 from lastword_jobs.graph.errors import Unreachable
 from lastword_jobs.graph.waiting import MAX_TRIES
 from lastword_jobs.restores.records import prepare_restore
+from tests.integration.test_restores import known
 from tests.provider import FOR_EVER, TENANT
 from tests.stage import Stage, assert_sums
 
-CATALOG = "configurationPolicies"
-
-
-@pytest.fixture
-def known(stage: Stage) -> Stage:
-    """A small tenant whose groups are known, without limits."""
-    stage.provider.lab("seed", tenant=TENANT, size="S")
-    stage.provider.lab("rules", scale=0)
-    stage.groups("full")
-    return stage
-
-
-def set_of(stage: Stage, *types: str, **options: Any) -> str:
-    return str(stage.back_up(*types, **options).context["backup_set_id"])
-
-
-def contents(stage: Stage) -> dict[tuple[str, str], Content]:
-    """What every policy is now, as a fresh capture has it."""
-    profile = stage.profile("settingsCatalog", "deviceConfiguration", "deviceCompliance")
-    stage.capture(profile)
-    captured = stage.rows("baseline_snapshot")[-1]["id"]
-    return {
-        (row["type"], row["name"]): Content.from_document(json.loads(row["content"]))
-        for row in stage.rows("baseline_item")
-        if row["snapshot_id"] == captured
-    }
-
-
-def created(stage: Stage) -> Counter[str]:
-    """What was made, by name, as the server's own journal and memory have it."""
-    made = [entry["created"] for entry in stage.provider.journal() if entry.get("created")]
-    names = {
-        item["id"]: item.get("name") or item.get("displayName")
-        for collection in (CATALOG, "deviceConfigurations", "deviceCompliancePolicies")
-        for item in stage.objects(collection)
-    }
-    return Counter(str(names.get(id_)) for id_ in made)
-
-
-# Backups
+__all__ = ["known"]
 
 
 def test_a_backup_holds_everything_whole_and_brings_the_policies_up_to_date(known: Stage) -> None:

@@ -7,23 +7,10 @@ from typing import Any
 import pytest
 
 from lastword.reasons import Blocked, PermanentFailure
+from tests.integration.test_baselines import drift, known
 from tests.stage import POLICIES, Stage, assert_sums
 
-
-@pytest.fixture
-def known(stage: Stage) -> Stage:
-    """A stage whose groups are known, and whose server has no limits."""
-    stage.provider.lab("rules", scale=0)
-    stage.groups("full")
-    return stage
-
-
-def found(stage: Stage, status: str = "open") -> set[tuple[str, str, str]]:
-    return {(item.name, item.kind, item.change) for item in stage.findings(status)}
-
-
-def drift(stage: Stage, name: str, **details: Any) -> str:
-    return str(stage.provider.drift(name, **details)["name"])
+__all__ = ["known"]
 
 
 def test_one_policy_has_a_version_only_when_its_content_is_another(known: Stage) -> None:

@@ -17,12 +17,12 @@ from lastword_jobs.collecting.reading import read_whole
 from lastword_jobs.collecting.versions import storable_name
 from lastword_jobs.content.documents import Captured, Content, MalformedContent
 from lastword_jobs.content.normalising import normalise
-from lastword_jobs.content.restoring import References, assign_body, unmapped
+from lastword_jobs.content.restoring import References
 from lastword_jobs.graph.client import GraphClient
 from lastword_jobs.graph.contracts import BY_TYPE, Writing
 from lastword_jobs.restores.records import Decision, RestoreItem, State
 from lastword_jobs.restores.sources import Source
-from lastword_jobs.restores.targets import Targets, references_of
+from lastword_jobs.restores.targets import Targets, assignments_told, references_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,7 @@ class Planner:
         captured = [item.source.captured for item in planned]
         references = self._references(rows, captured)
         for row, item in zip(rows, captured, strict=True):
-            missing = unmapped(item, references)
-            row["assignments"] = {
-                "applied": len(assign_body(item, references)["assignments"]),
-                "unmapped": [f"{one.kind} (...{one.id[-8:]})" for one in missing],
-            }
+            row["assignments"] = assignments_told(item, references)
         database = self.records.database
         with self.records.transaction():
             RestoreItem.delete().where(RestoreItem.restore_id == self.restore.id).execute(database)
@@ -112,16 +108,18 @@ class Planner:
         self, rows: Sequence[dict[str, Any]], captured: Sequence[Captured]
     ) -> References:
         # As it will be once what is to be made is there, under an id that nobody knows yet.
-        made = [
-            RestoreItem(type=row["type"], source_id=row["source_id"], target_id="new")
+        there = [
+            RestoreItem(
+                type=row["type"], source_id=row["source_id"], target_id=row["target_id"] or "new"
+            )
             for row in rows
-            if row["decision"] == Decision.CREATE
+            if row["target_id"] or row["decision"] == Decision.CREATE
         ]
         return references_of(
             self.records,
             captured,
             targets=Targets.read(self.graph, ()),
-            items=made,
+            items=there,
             source_tenant=self.source_tenant,
             target_tenant=self.restore.tenant_id,
             mapping=self.restore.mapping or {},

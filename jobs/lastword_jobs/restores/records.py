@@ -228,9 +228,12 @@ def move_item(
     target_id: str | None = None,
     reason: Reason | None = None,
     message: str = "",
+    assignments: dict[str, Any] | None = None,
 ) -> None:
     """An item has come this far; durable when this returns."""
     values: dict[str, Any] = {"state": state, "reason": reason, "message": message or None}
+    if assignments is not None:
+        values["assignments"] = item.assignments = assignments
     if target_id is not None:
         values["target_id"] = item.target_id = target_id
     now = SQL(ledger.dialect.now_ms)

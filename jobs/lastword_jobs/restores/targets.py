@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lastword.storage.ledger import Ledger
-from lastword_jobs.content.documents import Captured
+from lastword_jobs.content.documents import Captured, Json
 from lastword_jobs.content.normalising import portable_key
-from lastword_jobs.content.restoring import References
+from lastword_jobs.content.restoring import References, assign_body, unmapped
 from lastword_jobs.directory.records import MOST_IDS, Group, group_names
 from lastword_jobs.graph.client import GraphClient
 from lastword_jobs.graph.contracts import CONTRACTS, Contract
@@ -87,6 +87,14 @@ def references_of(
     }
     groups = _groups(ledger, sorted(ids), source_tenant, target_tenant)
     return References(groups={**groups, **mapping}, **found)
+
+
+def assignments_told(captured: Captured, references: References) -> Json:
+    """What becomes of the assignments of an object, and what it refers to that is not there."""
+    return {
+        "applied": len(assign_body(captured, references)["assignments"]),
+        "unmapped": [f"{one.kind} (...{one.id[-8:]})" for one in unmapped(captured, references)],
+    }
 
 
 def _groups(

@@ -27,6 +27,7 @@ from lastword_jobs.graph.exchanges import Ask, Json
 from lastword_jobs.records import readable
 from lastword_jobs.restores.records import Decision, RestoreItem, State, move_item
 from lastword_jobs.restores.sources import Source
+from lastword_jobs.restores.targets import assignments_told
 
 #: Seconds between looks for something that was just made: the provider shows it after a while.
 LOOKS_S = (1.0, 2.0, 4.0, 8.0)
@@ -72,7 +73,9 @@ class ItemWriter:
             move_item(self.records, item, State.WRITTEN, target_id=item.target_id)
         if item.state == State.WRITTEN:
             self._assign(item, source, references)
-            move_item(self.records, item, State.ASSIGNED)
+            # What was there to be assigned to, which may be less than was planned.
+            told = assignments_told(source.captured, references)
+            move_item(self.records, item, State.ASSIGNED, assignments=told)
         if item.state == State.ASSIGNED:
             self._verify(item, source, references)
             move_item(self.records, item, State.VERIFIED)

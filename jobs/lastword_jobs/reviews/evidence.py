@@ -92,7 +92,6 @@ class Evidence:
 
     def _kept(self, tenant_id: str, looked: Sequence[Looked]) -> tuple[str, bool]:
         fingerprint = hash_of([[item.dimension.name, item.fingerprint] for item in looked])
-        now = SQL(self.records.dialect.now_ms)
         with self.records.transaction():
             query = EvidenceSnapshot.select().where(EvidenceSnapshot.run_id == self.run.run_id)
             mine = query.first(self.records.database)
@@ -109,31 +108,34 @@ class Evidence:
                 EvidenceSnapshot.update(status=ended).where(
                     EvidenceSnapshot.id == before.id
                 ).execute(self.records.database)
-            snapshot_id = new_run_id()
-            EvidenceSnapshot.insert(
-                id=snapshot_id,
-                tenant_id=tenant_id,
-                run_id=self.run.run_id,
-                status=EvidenceStatus.ACTIVE,
-                completeness=completeness_of(looked),
-                fingerprint=fingerprint,
-                created_at=now,
-                ended_at=now,
-                expires_at=SQL(f"{self.records.dialect.now_ms} + {HOLDS_MS}"),
+            return self._added(tenant_id, fingerprint, looked), False
+
+    def _added(self, tenant_id: str, fingerprint: str, looked: Sequence[Looked]) -> str:
+        snapshot_id, now = new_run_id(), SQL(self.records.dialect.now_ms)
+        EvidenceSnapshot.insert(
+            id=snapshot_id,
+            tenant_id=tenant_id,
+            run_id=self.run.run_id,
+            status=EvidenceStatus.ACTIVE,
+            completeness=completeness_of(looked),
+            fingerprint=fingerprint,
+            created_at=now,
+            ended_at=now,
+            expires_at=SQL(f"{self.records.dialect.now_ms} + {HOLDS_MS}"),
+        ).execute(self.records.database)
+        for item in looked:
+            EvidenceItem.insert(
+                snapshot_id=snapshot_id,
+                dimension=item.dimension.name,
+                required=item.dimension.required,
+                source_kind=item.dimension.source_kind,
+                status=item.status,
+                reason=item.known.reason,
+                measured_at=item.known.measured_at,
+                payload=item.known.payload,
+                fingerprint=item.fingerprint,
             ).execute(self.records.database)
-            for item in looked:
-                EvidenceItem.insert(
-                    snapshot_id=snapshot_id,
-                    dimension=item.dimension.name,
-                    required=item.dimension.required,
-                    source_kind=item.dimension.source_kind,
-                    status=item.status,
-                    reason=item.known.reason,
-                    measured_at=item.known.measured_at,
-                    payload=item.known.payload,
-                    fingerprint=item.fingerprint,
-                ).execute(self.records.database)
-        return snapshot_id, False
+        return snapshot_id
 
 
 def completeness_of(looked: Sequence[Looked]) -> str:

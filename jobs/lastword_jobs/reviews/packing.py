@@ -71,9 +71,8 @@ class Packer:
         """
         assert self.run.tenant_id is not None, "an operation on a tenant"
         prune_packs(self.records, self.folder)
-        # An earlier attempt's pack is this run's, whichever review is the latest by now.
-        review_id = review_id or self._packed_before()
-        review = review_for(self.records, self.run.tenant_id, review_id)
+        # What an earlier attempt has packed is this run's, whatever has become of it since.
+        review = self._packed_before() or review_for(self.records, self.run.tenant_id, review_id)
         if isinstance(review, Denial):
             raise Blocked(review.reason, review.message)
         files = files_of(review, sections_of(self.records, review.id))
@@ -123,11 +122,11 @@ class Packer:
             ).execute(self.records.database)
         return pack_id, False
 
-    def _packed_before(self) -> str | None:
+    def _packed_before(self) -> Review | None:
         query = Pack.select(Pack.review_id).where(Pack.run_id == self.run.run_id)
         with self.records.session():
             found = query.first(self.records.database)
-        return None if found is None else str(found.review_id)
+        return None if found is None else find_review(self.records, found.review_id)
 
     def _ready(self, review_id: str, fingerprint: str) -> Pack | None:
         query = Pack.select().where(
