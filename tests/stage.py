@@ -21,13 +21,8 @@ from lastword_jobs.directory.groups import GroupSync
 from lastword_jobs.directory.roles import RoleSync
 from lastword_jobs.graph.client import GraphClient
 from lastword_jobs.restores.executing import Restoring
-from lastword_jobs.restores.records import (
-    RestoreItem,
-    confirm_restore,
-    find_restore,
-    items_of,
-    prepare_restore,
-)
+from lastword_jobs.restores.preparing import confirm_restore, prepare_restore
+from lastword_jobs.restores.records import RestoreItem, find_restore, items_of
 from lastword_jobs.reviews.composing import Composer
 from lastword_jobs.reviews.evidence import Evidence
 from lastword_jobs.reviews.packing import Packer

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lastword.cli.opening import open_current
+from lastword.cli.opening import open_current, operator_here
 from lastword.cli.output import json_option, print_rows
 from lastword.errors import InvalidInputs, LastwordError
 from lastword.reading.tenants import find_tenant
@@ -51,6 +51,7 @@ def connect(tenant_id: str, client_id: str) -> None:
         tenant_id=tenant_id,
         client_id=client_id,
         secret=secret or getpass.getpass("Secret of the application: "),
+        actor=operator_here(),
     )
     click.echo(f"tenant {tenant_id} is reached as {client_id}")
 
@@ -70,7 +71,8 @@ def add_baseline(name: str, types: tuple[str, ...], workspace: str, mode: str) -
     from lastword_jobs.baselines.records import add_profile
 
     _, ledger = open_current()
-    click.echo(add_profile(ledger, workspace_id=workspace, name=name, types=types, mode=mode))
+    profile = {"workspace_id": workspace, "name": name, "mode": mode}
+    click.echo(add_profile(ledger, types=types, actor=operator_here(), **profile))
 
 
 @baselines.command("findings")
@@ -106,12 +108,18 @@ def prepare(backup_set_id: str, tenant: str, types: tuple[str, ...]) -> None:
     `lastword start restore.execute --tenant T --input restore_id=ID --input dry_run=true` previews
     it.
     """
-    from lastword_jobs.restores.records import prepare_restore
+    from lastword_jobs.restores.preparing import prepare_restore
 
     _, ledger = open_current()
     find_tenant(ledger, tenant)
     click.echo(
-        prepare_restore(ledger, tenant_id=tenant, backup_set_id=backup_set_id, types=types or None)
+        prepare_restore(
+            ledger,
+            tenant_id=tenant,
+            backup_set_id=backup_set_id,
+            types=types or None,
+            actor=operator_here(),
+        )
     )
 
 
@@ -144,10 +152,11 @@ def show_restore(restore_id: str, as_json: bool) -> None:
 @click.argument("fingerprint")
 def confirm(restore_id: str, fingerprint: str) -> None:
     """Say that the preview of this fingerprint is what is wanted."""
-    from lastword_jobs.restores.records import confirm_restore
+    from lastword_jobs.restores.preparing import confirm_restore
 
     _, ledger = open_current()
-    confirm_restore(ledger, restore_id, fingerprint=fingerprint, by=getpass.getuser())
+    actor = operator_here()
+    confirm_restore(ledger, restore_id, fingerprint=fingerprint, by=actor.name, actor=actor)
     click.echo(f"confirmed {restore_id}")
 
 
@@ -158,10 +167,10 @@ def go_on(restore_id: str) -> None:
 
     It is confirmed as the first one was, with the same fingerprint.
     """
-    from lastword_jobs.restores.records import continue_restore
+    from lastword_jobs.restores.preparing import continue_restore
 
     _, ledger = open_current()
-    click.echo(continue_restore(ledger, restore_id))
+    click.echo(continue_restore(ledger, restore_id, actor=operator_here()))
 
 
 @click.command("backups")
@@ -183,7 +192,8 @@ def publish(review_id: str) -> None:
     from lastword_jobs.reviews.records import publish_review
 
     _, ledger = open_current()
-    if not publish_review(ledger, review_id, by=getpass.getuser()):
+    actor = operator_here()
+    if not publish_review(ledger, review_id, by=actor.name, actor=actor):
         raise InvalidInputs(f"review {review_id!r} is none that is ready")
     click.echo(f"published {review_id}")
 

@@ -16,7 +16,7 @@ import click
 from dramatiq.cli import main as dramatiq_main
 from dramatiq.cli import make_argument_parser
 
-from lastword.cli.opening import open_current
+from lastword.cli.opening import open_current, operator_here
 from lastword.cli.output import json_option, print_json
 from lastword.config import Config
 from lastword.errors import InvalidInputs, LastwordError
@@ -79,6 +79,7 @@ def start_run(
         tenant=tenant,
         initiator=initiator,
         initiator_name=getpass.getuser(),
+        actor=operator_here(),
     )
     if as_json:
         print_json({"result": started.result, "run_id": started.run_id, "url": started.url})
@@ -122,6 +123,7 @@ def add_schedule_command(
         inputs=inputs,
         tenant=tenant,
         initiator=initiator,
+        actor=operator_here(),
     )
     click.echo(f"added schedule {name}")
 

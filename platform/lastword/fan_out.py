@@ -12,9 +12,10 @@ from uuid import UUID, uuid5
 
 from lastword.current import current_run
 from lastword.identity import RunId, canonical_json
+from lastword.input_rules import require_json
 from lastword.service import RunService
 from lastword.service.requests import Acceptance, NewRun
-from lastword.starting import Application, Started, application_here, dispatch, require_json
+from lastword.starting import Application, Started, application_here, dispatch
 
 #: The name space of children's ids, by which a second attempt finds the children of the first.
 _NAMESPACE = UUID("6f1e58c5-6a0e-4f43-9e0c-0c2f5b3d1a77")

@@ -8,12 +8,13 @@ from lastword.errors import LastwordError, StartRefused
 from lastword.identity import RunId, new_run_id
 from lastword.policy import Policy
 from lastword.service import RunService
+from lastword.service.audit import SYSTEM, Actor, Entry, write_audit
 from lastword.service.requests import Accepted, NewRun
 from lastword.states import Status
 from lastword.storage.ledger import Ledger, Row
 
 
-def repeat_run(ledger: Ledger, run_id: RunId) -> Accepted:
+def repeat_run(ledger: Ledger, run_id: RunId, *, actor: Actor = SYSTEM) -> Accepted:
     """Accept a new run for the work of a completed one; its truth stays as it is.
 
     The new run is accepted without a message: the reconcilers send it within a sweep, so this needs
@@ -36,7 +37,18 @@ def repeat_run(ledger: Ledger, run_id: RunId) -> Accepted:
             f"operation {policy.operation!r} is under manual review: a run of it is not repeated",
             mend="look at what the run has done, then start a new one",
         )
-    [accepted] = RunService(ledger).accept([_again(row, policy)])
+    with ledger.transaction():
+        [accepted] = RunService(ledger).accept([_again(row, policy)])
+        entry = Entry(
+            action="run.repeat",
+            target_kind="run",
+            target_id=run_id,
+            workspace_id=row["workspace_id"],
+            tenant_id=row["tenant_id"],
+            run_id=run_id,
+            after={"result": accepted.result, "run_id": accepted.run_id},
+        )
+        write_audit(ledger, actor, [entry])
     return accepted
 
 

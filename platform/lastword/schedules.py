@@ -13,11 +13,13 @@ from typing import Any
 from lastword.cron import Cron, read_cron
 from lastword.errors import InvalidInputs, UnknownTenant
 from lastword.identity import RunId, new_run_id, run_identity, scope_key
+from lastword.input_rules import MAX_NAME, require_json
 from lastword.policy import Policy
 from lastword.reading.tenants import find_tenant
+from lastword.service.audit import SYSTEM, Actor
 from lastword.service.requests import NewRun
 from lastword.service.scheduling import NewSchedule, ScheduleService
-from lastword.starting import MAX_NAME, Application, application_here, require_json
+from lastword.starting import Application, application_here
 from lastword.storage.ledger import Row
 from lastword.storage.schema import require_current_schema
 from lastword.times import to_iso
@@ -35,6 +37,7 @@ def add_schedule(
     inputs: Mapping[str, Any] | None = None,
     tenant: str | None = None,
     initiator: str | None = None,
+    actor: Actor = SYSTEM,
 ) -> str:
     """Start `operation` at every slot of a cron expression from now on; the schedule's id.
 
@@ -49,12 +52,12 @@ def add_schedule(
         inputs: the actor's keyword arguments, as JSON values.
         tenant: the id of the tenant to work on.
         initiator: whom the runs belong to; "System" when None.
+        actor: who adds it.
 
     Raises:
         StartRefused: something of it is wrong; nothing was written.
     """
     application, kept = application_here(), dict(inputs or {})
-    require_json(kept)
     schedule = _new(
         application,
         application.config.offered(operation),
@@ -64,8 +67,7 @@ def add_schedule(
         tenant=tenant,
         initiator=initiator,
     )
-    _add(application, schedule)
-    return schedule.id
+    return _added(application, schedule, actor)
 
 
 def run_of_slot(schedule: Row, slot_at: int, policy: Policy) -> NewRun:
@@ -105,6 +107,7 @@ def _new(
     _require_label("name", name, LONGEST_NAME)
     if initiator is not None:
         _require_label("initiator", initiator, MAX_NAME)
+    require_json(inputs)
     schedule_id = new_run_id()
     letter = application.dispatcher.compose(policy.operation, schedule_id, inputs)
     workspace_id = _workspace(application, policy, tenant)
@@ -131,13 +134,14 @@ def _new(
     )
 
 
-def _add(application: Application, schedule: NewSchedule) -> None:
+def _added(application: Application, schedule: NewSchedule, actor: Actor) -> str:
     require_current_schema(application.apart)
-    if not ScheduleService(application.apart).add(schedule):
+    if not ScheduleService(application.apart).add(schedule, actor=actor):
         raise InvalidInputs(
             f"there is a schedule {schedule.name!r} already",
             mend="remove it first, or take another name",
         )
+    return schedule.id
 
 
 def _workspace(application: Application, policy: Policy, tenant: str | None) -> str | None:

@@ -12,22 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from lastword.config import Config
-from lastword.errors import InvalidInputs, LastwordError, UnknownTenant
-from lastword.identity import RunId, canonical_json, new_run_id, run_identity, scope_key
+from lastword.errors import LastwordError, UnknownTenant
+from lastword.identity import RunId, new_run_id, run_identity, scope_key
+from lastword.input_rules import require_delay, require_json, require_name
 from lastword.legitimacy import Asked, Gate
 from lastword.logs import log_notice
 from lastword.reading.tenants import find_tenant
 from lastword.service import RunService
-from lastword.service.requests import Acceptance, NewRun
+from lastword.service.audit import Actor, ActorKind, Entry, Result, write_audit
+from lastword.service.requests import Acceptance, Accepted, NewRun
 from lastword.service.values import Redispatched
 from lastword.storage.ledger import Ledger
 from lastword.storage.schema import require_current_schema
-
-#: Characters an initiator's id may have.
-MAX_NAME = 64
-
-#: Seconds a run may be held back; Dramatiq's own limit.
-MAX_DELAY_S = 7 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +126,7 @@ def start(
     initiator: str | None = None,
     initiator_name: str = "System",
     delay_s: float = 0.0,
+    actor: Actor | None = None,
 ) -> Started:
     """Accept a run of `operation` and hand it to the queue.
 
@@ -141,6 +138,8 @@ def start(
             now and when its turn comes; None if it is done with the system's own authority.
         initiator_name: what people read where it is the system's.
         delay_s: how long to hold it back, in seconds.
+        actor: who asks, for the audit log; the initiator if None. What the system starts by itself
+            is not in it.
 
     Raises:
         StartRefused: the operation, the tenant or the inputs are wrong; nothing was written.
@@ -155,6 +154,7 @@ def start(
         initiator=initiator,
         initiator_name=initiator_name,
         delay_s=delay_s,
+        actor=actor,
     )
 
 
@@ -167,6 +167,7 @@ def start_in(
     initiator: str | None,
     initiator_name: str = "System",
     delay_s: float = 0.0,
+    actor: Actor | None = None,
 ) -> Started:
     """`start`, in a given application."""
     ledger = application.ledger
@@ -177,10 +178,9 @@ def start_in(
         RunService(application.apart).keep_policies([request.policy])
     asked = Asked(operation, request.workspace_id, tenant, initiator, inputs)
     denial = application.gate.denial(ledger, asked, request.policy)
-    if denial is not None:
-        RunService(ledger).refuse(replace(request, denial=denial))
-        return Started(Acceptance.BLOCKED, request.run_id)
-    [accepted] = RunService(ledger).accept([request])
+    if actor is None and initiator is not None:
+        actor = Actor(ActorKind.PERSON, initiator, initiator)
+    accepted = _recorded(ledger, replace(request, denial=denial), actor)
     if accepted.result is Acceptance.ACCEPTED:
         delay_ms = int(delay_s * 1000)
         with ledger.session():
@@ -188,6 +188,32 @@ def start_in(
                 lambda: dispatch(application, accepted.run_id, letter.payload, delay_ms=delay_ms)
             )
     return Started(accepted.result, accepted.run_id)
+
+
+def _recorded(ledger: Ledger, request: NewRun, actor: Actor | None) -> Accepted:
+    with ledger.transaction():
+        if request.denial is not None:
+            RunService(ledger).refuse(request)
+            accepted = Accepted(request.run_id, Acceptance.BLOCKED)
+        else:
+            [accepted] = RunService(ledger).accept([request])
+        if actor is not None:
+            write_audit(ledger, actor, [_entry(request, accepted)])
+    return accepted
+
+
+def _entry(request: NewRun, accepted: Accepted) -> Entry:
+    return Entry(
+        action="run.start",
+        target_kind="run",
+        target_id=accepted.run_id,
+        result=Result.DENIED if request.denial else Result.DONE,
+        reason=request.denial.reason if request.denial else None,
+        workspace_id=request.workspace_id,
+        tenant_id=request.tenant_id,
+        run_id=accepted.run_id,
+        after={"operation": request.policy.operation, "result": accepted.result},
+    )
 
 
 def _request(
@@ -206,8 +232,8 @@ def _request(
             expected="the id of a tenant",
             mend="see `lastword tenants list`",
         )
-    _require_name(initiator)
-    _require_delay(delay_s)
+    require_name(initiator)
+    require_delay(delay_s)
     run_id = new_run_id()
     letter = application.dispatcher.compose(operation, run_id, inputs)
     found = find_tenant(application.ledger, tenant) if tenant is not None else None
@@ -228,41 +254,6 @@ def _request(
         scope_key=scope_key(policy.scope, tenant),
     )
     return request, letter
-
-
-def _require_name(initiator: str | None) -> None:
-    if initiator is None:
-        return
-    if not 0 < len(initiator) <= MAX_NAME or not initiator.isprintable():
-        raise InvalidInputs(
-            f"initiator {initiator!a} has {len(initiator)} characters",
-            expected=f"1 to {MAX_NAME} that can be printed",
-            mend="give the id of the user",
-        )
-
-
-def _require_delay(delay_s: float) -> None:
-    if not 0 <= delay_s <= MAX_DELAY_S:
-        raise InvalidInputs(
-            f"delay_s is {delay_s!r}", expected=f"0 to {MAX_DELAY_S} seconds (seven days)"
-        )
-
-
-def require_json(inputs: Mapping[str, Any]) -> None:
-    """Refuse inputs that JSON cannot hold.
-
-    Raises:
-        InvalidInputs: with the first that has no JSON form.
-    """
-    for name, value in inputs.items():
-        try:
-            canonical_json([name, value]).encode()
-        except (TypeError, ValueError) as error:
-            raise InvalidInputs(
-                f"input {name!r} of type {type(value).__name__} has no JSON form ({error})",
-                expected="numbers, texts, true, false, null, and lists or objects of them",
-                mend="pass an id or a text instead of the object",
-            ) from error
 
 
 def dispatch(application: Application, run_id: RunId, payload: str, *, delay_ms: int) -> None:

@@ -31,12 +31,8 @@ from lastword_jobs.actors import declare_actors
 from lastword_jobs.baselines.records import add_profile
 from lastword_jobs.demo.system import System, environment_of, running_system
 from lastword_jobs.graph_server.tenants import Size
-from lastword_jobs.restores.records import (
-    confirm_restore,
-    continue_restore,
-    find_restore,
-    prepare_restore,
-)
+from lastword_jobs.restores.preparing import confirm_restore, continue_restore, prepare_restore
+from lastword_jobs.restores.records import find_restore
 from lastword_middleware.broker import worker_broker
 from tests.processes import environment, lastword
 from tests.support import Scene, until

@@ -8,7 +8,8 @@ from lastword.current import CurrentRun
 from lastword.service.tenants import add_tenant
 from lastword.states import Outcome
 from lastword_jobs.baselines.findings import findings_of
-from lastword_jobs.restores.records import find_restore, prepare_restore
+from lastword_jobs.restores.preparing import prepare_restore
+from lastword_jobs.restores.records import find_restore
 from tests.integration.test_restores import known, set_of
 from tests.stage import Stage
 

@@ -10,7 +10,7 @@ from lastword.errors import InvalidInputs
 from lastword.states import Outcome
 from lastword_jobs.graph.errors import Unreachable
 from lastword_jobs.graph.waiting import MAX_TRIES
-from lastword_jobs.restores.records import prepare_restore
+from lastword_jobs.restores.preparing import prepare_restore
 from tests.integration.test_restores import known
 from tests.provider import FOR_EVER, TENANT
 from tests.stage import Stage, assert_sums

@@ -15,7 +15,7 @@ from lastword.states import Outcome
 from lastword_jobs.content.documents import Content
 from lastword_jobs.graph.errors import Unreachable
 from lastword_jobs.restores.executing import require_ready
-from lastword_jobs.restores.records import confirm_restore, continue_restore, prepare_restore
+from lastword_jobs.restores.preparing import confirm_restore, continue_restore, prepare_restore
 from tests.provider import FOR_EVER, TENANT
 from tests.stage import Stage, assert_sums
 

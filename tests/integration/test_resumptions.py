@@ -11,7 +11,7 @@ from lastword.states import Outcome
 from lastword_jobs.content.normalising import portable_key
 from lastword_jobs.graph.errors import DeltaExpired, Unreachable
 from lastword_jobs.graph.waiting import MAX_TRIES
-from lastword_jobs.restores.records import continue_restore
+from lastword_jobs.restores.preparing import continue_restore
 from tests.integration.test_restores import CATALOG, contents, created, known, set_of
 from tests.provider import FOR_EVER
 from tests.stage import Stage

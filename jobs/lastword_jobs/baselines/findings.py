@@ -9,6 +9,8 @@ from typing import Any
 from peewee import SQL
 
 from lastword.identity import new_run_id
+from lastword.service.audit import SYSTEM, Actor
+from lastword.service.tenants import audit_on_tenant
 from lastword.storage.ledger import Ledger
 from lastword_jobs.baselines.records import BaselineSnapshot, Finding, hash_of
 from lastword_jobs.baselines.verdicts import Comparison, Drift
@@ -138,7 +140,9 @@ class Findings:
         return len(ids)
 
 
-def accept_finding(ledger: Ledger, finding_id: str, *, tenant_id: str) -> bool:
+def accept_finding(
+    ledger: Ledger, finding_id: str, *, tenant_id: str, actor: Actor = SYSTEM
+) -> bool:
     """Take a finding as it is, until it changes; False if there is none that is open."""
     with ledger.transaction():
         moved = (
@@ -150,6 +154,10 @@ def accept_finding(ledger: Ledger, finding_id: str, *, tenant_id: str) -> bool:
             )
             .execute(ledger.database)
         )
+        if moved:
+            audit_on_tenant(
+                ledger, actor, "finding.accept", "finding", finding_id, tenant_id=tenant_id
+            )
     return bool(moved)
 
 

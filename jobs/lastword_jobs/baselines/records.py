@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 from peewee import (
@@ -18,6 +19,7 @@ from peewee import (
 
 from lastword.errors import InvalidInputs
 from lastword.identity import canonical_json, new_run_id
+from lastword.service.audit import SYSTEM, Actor, Entry, write_audit
 from lastword.storage.fields import JsonText
 from lastword.storage.ledger import Ledger
 from lastword_jobs.graph.contracts import BY_TYPE
@@ -134,19 +136,14 @@ def add_profile(
     name: str,
     types: Sequence[str],
     mode: str = "content",
+    actor: Actor = SYSTEM,
 ) -> str:
     """A new profile; its id.
 
     Raises:
         InvalidInputs: a type or the mode is unknown, or the name is taken or none.
     """
-    unknown = [type_ for type_ in types if type_ not in BY_TYPE]
-    if unknown or not types:
-        raise InvalidInputs(f"types are {list(types)!a}", expected=f"some of {', '.join(BY_TYPE)}")
-    if mode not in ("content", "meta"):
-        raise InvalidInputs(f"mode is {mode!a}", expected="content or meta")
-    if not 0 < len(name) <= 200 or not name.isprintable():
-        raise InvalidInputs(f"name {name[:200]!a}", expected="1 to 200 printable characters")
+    _require_profile(name, types, mode)
     profile_id = new_run_id()
     with ledger.transaction():
         added = (
@@ -162,9 +159,23 @@ def add_profile(
             .as_rowcount()
             .execute(ledger.database)
         )
+        if added:
+            told = {"name": name, "types": sorted(set(types)), "mode": mode}
+            entry = Entry("baseline.add", "baseline", profile_id, after=told)
+            write_audit(ledger, actor, [replace(entry, workspace_id=workspace_id)])
     if not added:
         raise InvalidInputs(f"workspace {workspace_id!r} has a profile {name!r} already")
     return profile_id
+
+
+def _require_profile(name: str, types: Sequence[str], mode: str) -> None:
+    unknown = [type_ for type_ in types if type_ not in BY_TYPE]
+    if unknown or not types:
+        raise InvalidInputs(f"types are {list(types)!a}", expected=f"some of {', '.join(BY_TYPE)}")
+    if mode not in ("content", "meta"):
+        raise InvalidInputs(f"mode is {mode!a}", expected="content or meta")
+    if not 0 < len(name) <= 200 or not name.isprintable():
+        raise InvalidInputs(f"name {name[:200]!a}", expected="1 to 200 printable characters")
 
 
 def find_profile(ledger: Ledger, profile_id: str) -> BaselineProfile | None:

@@ -24,7 +24,8 @@ from lastword_jobs.demo.scenario import GOVERNED_TENANT, Stage, Watched
 from lastword_jobs.graph.contracts import CONTRACTS, Writing
 from lastword_jobs.provider.reaching import Provider
 from lastword_jobs.records import Policy
-from lastword_jobs.restores.records import confirm_restore, find_restore, prepare_restore
+from lastword_jobs.restores.preparing import confirm_restore, prepare_restore
+from lastword_jobs.restores.records import find_restore
 
 #: Seconds an act waits for the runs that the next one builds on.
 ENDS_WITHIN_S = 40.0

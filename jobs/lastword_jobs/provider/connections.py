@@ -7,7 +7,9 @@ from peewee import SQL, BigIntegerField, CharField, Model, TextField
 from lastword.config import Config
 from lastword.errors import ConfigError, InvalidInputs
 from lastword.legitimacy import Asked
+from lastword.service.audit import SYSTEM, Actor
 from lastword.service.requests import Denial
+from lastword.service.tenants import audit_on_tenant
 from lastword.storage.ledger import Ledger
 from lastword_jobs.graph.errors import ConnectionInvalid
 from lastword_jobs.graph.tokens import Credentials
@@ -32,7 +34,13 @@ class Connection(Model):
 
 
 def connect_tenant(
-    ledger: Ledger, sealer: Sealer, *, tenant_id: str, client_id: str, secret: str
+    ledger: Ledger,
+    sealer: Sealer,
+    *,
+    tenant_id: str,
+    client_id: str,
+    secret: str,
+    actor: Actor = SYSTEM,
 ) -> None:
     """Reach a tenant with this application from now on.
 
@@ -53,6 +61,10 @@ def connect_tenant(
         Connection.insert(tenant_id=tenant_id, **values).on_conflict(
             conflict_target=[Connection.tenant_id], update=values
         ).execute(ledger.database)
+        told = {"client_id": client_id}
+        audit_on_tenant(
+            ledger, actor, "tenant.connect", "tenant", tenant_id, tenant_id=tenant_id, after=told
+        )
 
 
 def is_connected(ledger: Ledger, tenant_id: str) -> bool:

@@ -14,6 +14,8 @@ from peewee import (
     Model,
 )
 
+from lastword.service.audit import Actor, ActorKind
+from lastword.service.tenants import audit_on_tenant
 from lastword.storage.fields import JsonText
 from lastword.storage.ledger import Ledger
 
@@ -182,7 +184,7 @@ def sections_of(ledger: Ledger, review_id: str) -> list[ReviewSection]:
         return list(query.execute(ledger.database))
 
 
-def publish_review(ledger: Ledger, review_id: str, *, by: str) -> bool:
+def publish_review(ledger: Ledger, review_id: str, *, by: str, actor: Actor | None = None) -> bool:
     """Publish a review that is ready; False if there is none. The one before is superseded."""
     now = SQL(ledger.dialect.now_ms)
     with ledger.transaction():
@@ -196,5 +198,9 @@ def publish_review(ledger: Ledger, review_id: str, *, by: str) -> bool:
             Review.update(status=ReviewStatus.PUBLISHED, published_at=now, published_by=by)
             .where((Review.id == review_id) & (Review.status == ReviewStatus.READY))
             .execute(ledger.database)
+        )
+        actor = actor or Actor(ActorKind.SYSTEM, by)
+        audit_on_tenant(
+            ledger, actor, "review.publish", "review", review_id, tenant_id=review.tenant_id
         )
     return bool(moved)

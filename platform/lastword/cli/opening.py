@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
+
 from lastword.config import Config, load_config
+from lastword.service.audit import Actor, ActorKind
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
 from lastword.storage.schema import require_current_schema
@@ -20,6 +23,11 @@ def open_current() -> tuple[Config, Ledger]:
     ledger = open_ledger(config.ledger_url)
     require_current_schema(ledger)
     return config, ledger
+
+
+def operator_here() -> Actor:
+    """Whoever is at this command line, as the audit log calls them."""
+    return Actor(ActorKind.COMMAND_LINE, getpass.getuser())
 
 
 def labels(config: Config) -> dict[str, str]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 
 import click
 
-from lastword.cli.opening import labels, open_current
+from lastword.cli.opening import labels, open_current, operator_here
 from lastword.cli.output import json_option, print_json, print_rows
 from lastword.errors import LastwordError
 from lastword.identity import RunId
@@ -126,7 +125,8 @@ def show_command(run_id: str, as_json: bool) -> None:
 def cancel_command(run_id: str, as_json: bool) -> None:
     """End a run: at once if nobody works on it, else by asking its worker to stop."""
     _, ledger = open_current()
-    answer = RunService(ledger).cancel([RunId(run_id)], by=os.environ.get("USER", "operator"))
+    actor = operator_here()
+    answer = RunService(ledger).cancel([RunId(run_id)], by=actor.name, actor=actor)
     result = answer.get(RunId(run_id))
     if result is None:
         run = show_run(ledger, run_id, labels={})
@@ -148,7 +148,7 @@ def cancel_command(run_id: str, as_json: bool) -> None:
 def retry_command(run_id: str, as_json: bool) -> None:
     """Do a completed run again, as a new run that names it."""
     _, ledger = open_current()
-    again = repeat_run(ledger, RunId(run_id))
+    again = repeat_run(ledger, RunId(run_id), actor=operator_here())
     if as_json:
         print_json({"result": again.result, "run_id": again.run_id, "retry_of": run_id})
     else:

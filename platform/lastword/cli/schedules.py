@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from lastword.cli.opening import open_current
+from lastword.cli.opening import open_current, operator_here
 from lastword.cli.output import json_option, print_rows
 from lastword.cron import read_cron
 from lastword.errors import LastwordError
@@ -62,7 +62,7 @@ def pause_command(name: str) -> None:
     """Start nothing of a schedule until it is resumed."""
     _, ledger = open_current()
     _find(ledger, name)
-    paused = ScheduleService(ledger).pause(name)
+    paused = ScheduleService(ledger).pause(name, actor=operator_here())
     click.echo(f"paused {name}" if paused else f"{name} is paused already")
 
 
@@ -73,7 +73,8 @@ def resume_command(name: str) -> None:
     _, ledger = open_current()
     found = _find(ledger, name)
     cron = read_cron(found["cron"], found["timezone"])
-    ScheduleService(ledger).resume(name, next_at=cron.next_after(found["now"]))
+    next_at = cron.next_after(found["now"])
+    ScheduleService(ledger).resume(name, next_at=next_at, actor=operator_here())
     click.echo(f"resumed {name}")
 
 
@@ -83,7 +84,7 @@ def remove_command(name: str) -> None:
     """Remove a schedule with its slots; its runs stay."""
     _, ledger = open_current()
     _find(ledger, name)
-    ScheduleService(ledger).remove(name)
+    ScheduleService(ledger).remove(name, actor=operator_here())
     click.echo(f"removed {name}")
 
 

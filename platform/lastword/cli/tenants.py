@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 import click
 
-from lastword.cli.opening import open_current
+from lastword.cli.opening import open_current, operator_here
 from lastword.cli.output import json_option, print_rows
 from lastword.errors import LastwordError
 from lastword.reading.tenants import list_tenants
@@ -18,7 +19,6 @@ from lastword.service.tenants import (
     set_writable,
     suspend_tenant,
 )
-from lastword.storage.ledger import Ledger
 
 
 @click.group()
@@ -49,14 +49,20 @@ def list_command(as_json: bool) -> None:
 def add_command(tenant_id: str, name: str | None, workspace: str) -> None:
     """Add a tenant; its id is the provider's id of the tenant."""
     _, ledger = open_current()
-    if not add_tenant(ledger, tenant_id=tenant_id, name=name or tenant_id, workspace_id=workspace):
+    if not add_tenant(
+        ledger,
+        tenant_id=tenant_id,
+        name=name or tenant_id,
+        workspace_id=workspace,
+        actor=operator_here(),
+    ):
         raise LastwordError(f"tenant {tenant_id!r} exists already")
     click.echo(f"added tenant {tenant_id}")
 
 
-_CHANGES: dict[str, Callable[[Ledger, str], bool]] = {
-    "writable": lambda ledger, tenant_id: set_writable(ledger, tenant_id, writable=True),
-    "read-only": lambda ledger, tenant_id: set_writable(ledger, tenant_id, writable=False),
+_CHANGES: dict[str, Callable[..., bool]] = {
+    "writable": partial(set_writable, writable=True),
+    "read-only": partial(set_writable, writable=False),
     "suspended": suspend_tenant,
     "resumed": resume_tenant,
     "removed": remove_tenant,
@@ -73,6 +79,6 @@ def set_command(tenant_id: str, change: str) -> None:
     records are kept.
     """
     _, ledger = open_current()
-    if not _CHANGES[change](ledger, tenant_id):
+    if not _CHANGES[change](ledger, tenant_id, actor=operator_here()):
         raise LastwordError(f"no tenant {tenant_id!r}", mend="see `lastword tenants list`")
     click.echo(f"tenant {tenant_id} is {change}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lastword.access import Role
-from lastword.cli.opening import open_current
+from lastword.cli.opening import open_current, operator_here
 from lastword.cli.output import json_option, print_rows
 from lastword.errors import LastwordError
 from lastword.reading.members import list_members
@@ -40,7 +40,7 @@ def list_command(as_json: bool) -> None:
 def add_command(user_id: str, name: str | None) -> None:
     """Add a person. They may do nothing before they are a member of a workspace."""
     _, ledger = open_current()
-    if not add_user(ledger, user_id=user_id, name=name or user_id):
+    if not add_user(ledger, user_id=user_id, name=name or user_id, actor=operator_here()):
         raise LastwordError(f"user {user_id!r} exists already")
     click.echo(f"added user {user_id}")
 
@@ -59,6 +59,7 @@ def grant_command(user_id: str, role: str, workspace: str, tenants: tuple[str, .
         workspace_id=workspace,
         role=Role(role),
         tenants=tenants or None,
+        actor=operator_here(),
     )
     click.echo(f"{user_id} is {role} of {workspace}")
 
@@ -69,7 +70,7 @@ def grant_command(user_id: str, role: str, workspace: str, tenants: tuple[str, .
 def revoke_command(user_id: str, workspace: str) -> None:
     """End a membership. Runs that the person has started and that wait are blocked."""
     _, ledger = open_current()
-    if not revoke(ledger, user_id=user_id, workspace_id=workspace):
+    if not revoke(ledger, user_id=user_id, workspace_id=workspace, actor=operator_here()):
         raise LastwordError(f"user {user_id!r} is no member of {workspace!r}")
     click.echo(f"{user_id} is no member of {workspace} any more")
 
@@ -79,6 +80,6 @@ def revoke_command(user_id: str, workspace: str) -> None:
 def disable_command(user_id: str) -> None:
     """Let a person do nothing any more."""
     _, ledger = open_current()
-    if not disable_user(ledger, user_id):
+    if not disable_user(ledger, user_id, actor=operator_here()):
         raise LastwordError(f"there is no user {user_id!r} who is not disabled yet")
     click.echo(f"disabled user {user_id}")

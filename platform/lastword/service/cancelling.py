@@ -8,6 +8,7 @@ from enum import StrEnum
 from lastword.identity import RunId
 from lastword.reasons import Reason
 from lastword.service import moves
+from lastword.service.audit import Actor, ActorKind, Entry, write_audit
 from lastword.service.children import HAS_RETURNED
 from lastword.service.moves import Move
 from lastword.service.reserving import NOT_IN_HAND
@@ -51,12 +52,21 @@ class Cancelling:
 
     ledger: Ledger
 
-    def cancel(self, run_ids: Sequence[RunId], *, by: str) -> dict[RunId, Cancelled]:
+    def cancel(
+        self,
+        run_ids: Sequence[RunId],
+        *,
+        by: str,
+        actor: Actor | None = None,
+        because: str | None = None,
+    ) -> dict[RunId, Cancelled]:
         """Cancel runs; what became of each. One that is missing is completed, or not there.
 
         Args:
             run_ids: which.
-            by: who asks.
+            by: who asks, as people read it.
+            actor: the same for the audit log; the system in that name if None.
+            because: why, in the asker's own words.
         """
         items = [{"run_id": run_id} for run_id in run_ids]
         with self.ledger.transaction():
@@ -64,6 +74,9 @@ class Cancelling:
             waiting = moves.apply(self.ledger, _CANCEL_WAITING, items, by=Source.OPERATOR)
             ended = [*ended, *waiting]
             asked = self._ask([item for item in run_ids if item not in _ids(ended)], by=by)
+            entries = [_entry(row, Cancelled.CANCELLED, because) for row in ended]
+            entries += [_entry(row, Cancelled.REQUESTED, because) for row in asked]
+            write_audit(self.ledger, actor or Actor(ActorKind.SYSTEM, by), entries)
         return {
             **{RunId(row["id"]): Cancelled.CANCELLED for row in ended},
             **{RunId(row["id"]): Cancelled.REQUESTED for row in asked},
@@ -98,6 +111,18 @@ class Cancelling:
 
 def _ids(rows: Sequence[Row]) -> set[str]:
     return {row["id"] for row in rows}
+
+
+def _entry(row: Row, became: Cancelled, because: str | None) -> Entry:
+    return Entry(
+        action="run.cancel",
+        target_kind="run",
+        target_id=row["id"],
+        workspace_id=row["workspace_id"],
+        tenant_id=row["tenant_id"],
+        run_id=row["id"],
+        after={"result": became, **({"because": because} if because else {})},
+    )
 
 
 def _request_event(row: Row, by: str) -> dict[str, object]:

@@ -12,10 +12,12 @@ from functools import partial
 from typing import Any
 
 from lastword.logs import log_transition
+from lastword.service.audit import RECONCILER_ACTORS, Entry, write_audit
 from lastword.service.children import HAS_RETURNED, NO_CHILD_IS_OPEN, count_off, gathered
 from lastword.service.counters import Counted, count
 from lastword.service.leases import HOLDER_IS_GONE
-from lastword.states import GATHER, TERMINAL, Arrow, EventKind, Outcome, Source
+from lastword.service.notifying import notify_of_ends
+from lastword.states import GATHER, RECONCILERS, TERMINAL, Arrow, EventKind, Outcome, Source
 from lastword.storage.dialects import ColumnType
 from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 
@@ -125,6 +127,10 @@ def record(
     told = told or {}
     events = [_event(row, arrow, by=by, told=told.get(row["id"], {})) for row in moved]
     write_events(ledger, events)
+    if arrow.target in TERMINAL:
+        notify_of_ends(ledger, moved)
+    if by in RECONCILERS:
+        write_audit(ledger, RECONCILER_ACTORS[by], _audited(moved, arrow, events))
     ledger.after_commit(lambda: _log(moved, arrow, events))
 
 
@@ -230,6 +236,25 @@ def _event(row: Row, arrow: Arrow, *, by: Source, told: Mapping[str, Any]) -> di
         "terminal": int(arrow.target in TERMINAL),
         "detail": as_json(kept) if kept else None,
     }
+
+
+def _audited(
+    moved: Sequence[Row], arrow: Arrow, events: Sequence[Mapping[str, Any]]
+) -> list[Entry]:
+    return [
+        Entry(
+            action="run.close" if arrow.target in TERMINAL else "run.redispatch",
+            target_kind="run",
+            target_id=row["id"],
+            reason=event["reason"],
+            workspace_id=row["workspace_id"],
+            tenant_id=row["tenant_id"],
+            run_id=row["id"],
+            before={"status": sorted(arrow.origins), "attempt": row["attempt"]},
+            after={"status": arrow.target, "outcome": row["outcome"]},
+        )
+        for row, event in zip(moved, events, strict=True)
+    ]
 
 
 def _log(moved: Sequence[Row], arrow: Arrow, events: Sequence[Mapping[str, Any]]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lastword.identity import RunId
+from lastword.service.audit import SCHEDULER, SYSTEM, Actor, Entry, write_audit
 from lastword.service.counters import Counted, count
 from lastword.service.requests import Acceptance, NewRun
 from lastword.service.runs import RunService
@@ -80,7 +81,7 @@ class ScheduleService:
         self.ledger = ledger
         self._runs = RunService(ledger)
 
-    def add(self, new: NewSchedule) -> bool:
+    def add(self, new: NewSchedule, *, actor: Actor = SYSTEM) -> bool:
         """Add a schedule; False if its name is taken."""
         values = {
             "id": new.id,
@@ -105,23 +106,32 @@ class ScheduleService:
                 "ON CONFLICT (name) DO NOTHING RETURNING id",
                 *values.values(),
             )
+            if rows:
+                self._audit(actor, "schedule.add", new.name, new.workspace_id, new.tenant_id)
         return bool(rows)
 
-    def pause(self, name: str) -> bool:
+    def pause(self, name: str, *, actor: Actor = SYSTEM) -> bool:
         """Start nothing of a schedule until it is resumed; whether it was running."""
-        return self._update(name, f"paused_at = {self.ledger.dialect.now_ms}", "paused_at IS NULL")
+        now = self.ledger.dialect.now_ms
+        change = f"paused_at = {now}", "paused_at IS NULL"
+        return self._update(name, *change, action="schedule.pause", actor=actor)
 
-    def resume(self, name: str, *, next_at: int) -> bool:
+    def resume(self, name: str, *, next_at: int, actor: Actor = SYSTEM) -> bool:
         """Go on with a schedule at `next_at`; what was missed meanwhile stays missed."""
-        return self._update(name, f"paused_at = NULL, next_at = {int(next_at)}", "TRUE")
+        change = f"paused_at = NULL, next_at = {int(next_at)}", "TRUE"
+        return self._update(name, *change, action="schedule.resume", actor=actor)
 
-    def remove(self, name: str) -> bool:
+    def remove(self, name: str, *, actor: Actor = SYSTEM) -> bool:
         """Remove a schedule with its slots; its runs stay."""
         param = self.ledger.dialect.param
         with self.ledger.transaction():
             rows = self.ledger.execute(
-                f"DELETE FROM lastword_schedule WHERE name = {param} RETURNING id", name
+                f"DELETE FROM lastword_schedule WHERE name = {param} "
+                "RETURNING workspace_id, tenant_id",
+                name,
             )
+            for row in rows:
+                self._audit(actor, "schedule.remove", name, row["workspace_id"], row["tenant_id"])
         return bool(rows)
 
     def due(self) -> list[Row]:
@@ -168,6 +178,7 @@ class ScheduleService:
             [accepted] = self._runs.accept([run])
             if accepted.result is Acceptance.ACCEPTED:
                 count(self.ledger, Counted.SLOTS, SlotResult.STARTED)
+                write_audit(self.ledger, SCHEDULER, [_started(schedule, run)])
                 return Kept(SlotResult.STARTED, accepted.run_id)
             self._found_busy(schedule["id"], slot_at, accepted.run_id)
         return Kept(SlotResult.BUSY, accepted.run_id)
@@ -213,14 +224,25 @@ class ScheduleService:
                 count(self.ledger, Counted.SLOTS, SlotResult.ORPHANED, len(rows))
         return len(rows)
 
-    def _update(self, name: str, assignments: str, condition: str) -> bool:
+    def _update(
+        self, name: str, assignments: str, condition: str, *, action: str, actor: Actor
+    ) -> bool:
         with self.ledger.transaction():
             rows = self.ledger.execute(
                 f"UPDATE lastword_schedule SET {assignments} "
-                f"WHERE name = {self.ledger.dialect.param} AND {condition} RETURNING id",
+                f"WHERE name = {self.ledger.dialect.param} AND {condition} "
+                "RETURNING workspace_id, tenant_id",
                 name,
             )
+            for row in rows:
+                self._audit(actor, action, name, row["workspace_id"], row["tenant_id"])
         return bool(rows)
+
+    def _audit(
+        self, actor: Actor, action: str, name: str, workspace_id: str | None, tenant_id: str | None
+    ) -> None:
+        entry = Entry(action, "schedule", name, workspace_id=workspace_id, tenant_id=tenant_id)
+        write_audit(self.ledger, actor, [entry])
 
     def _found_busy(self, schedule_id: str, moment: int, run_id: RunId) -> None:
         param = self.ledger.dialect.param
@@ -247,3 +269,15 @@ class ScheduleService:
             run_id,
         )
         return bool(rows)
+
+
+def _started(schedule: Row, run: NewRun) -> Entry:
+    return Entry(
+        action="run.start",
+        target_kind="run",
+        target_id=run.run_id,
+        workspace_id=run.workspace_id,
+        tenant_id=run.tenant_id,
+        run_id=run.run_id,
+        after={"operation": run.policy.operation, "schedule": schedule["name"]},
+    )

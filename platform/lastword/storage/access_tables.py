@@ -5,7 +5,7 @@ See `lastword.storage.tables`.
 
 from __future__ import annotations
 
-from peewee import BigIntegerField, BooleanField, CharField, CompositeKey, Model
+from peewee import BigIntegerField, BooleanField, CharField, CompositeKey, Model, TextField
 
 from lastword.storage.fields import JsonText
 
@@ -51,6 +51,10 @@ class User(Model):
     name = CharField(max_length=200)
     created_at = BigIntegerField()
     disabled_at = BigIntegerField(null=True)
+    #: Of their password, as argon2 writes it; null: they cannot sign in with one.
+    password_hash = TextField(null=True)
+    #: Whether they see what belongs to no workspace: an application's own runs.
+    oversees = BooleanField(default=False)
 
     class Meta:
         """Where it is stored."""

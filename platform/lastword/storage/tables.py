@@ -20,6 +20,7 @@ from peewee import (
 from lastword.storage.access_tables import ACCESS_MODELS
 from lastword.storage.fields import JsonText
 from lastword.storage.scheduler_tables import SCHEDULER_MODELS
+from lastword.storage.web_tables import WEB_MODELS
 
 
 class PolicyVersion(Model):
@@ -234,4 +235,5 @@ MODELS = (
     *ACCESS_MODELS,
     *(PolicyVersion, Worker, Run, Attempt, Event, Counter),
     *SCHEDULER_MODELS,
+    *WEB_MODELS,
 )
