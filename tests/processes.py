@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,13 @@ def ended_by(cause: Mapping[str, Any], **how: object) -> bool:
     """Whether a cause of death says this; where the kernel cannot tell, that it says so."""
     told = all(cause.get(key) == value for key, value in how.items())
     return told or (not KERNEL_TELLS and cause.get("exit_status") == "unknown to this system")
+
+
+def free_port() -> int:
+    """A port of this host on which nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def environment(**settings: object) -> dict[str, str]:

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ import pika
 import pytest
 
 from lastword.orphans import tied
+from tests.processes import free_port
 from tests.support import until
 
 #: Where Debian has it. Its wrapper on the PATH insists on being root or `rabbitmq`.
@@ -72,12 +72,6 @@ class RabbitServer:
             time.sleep(0.1)
             return False
         return True
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

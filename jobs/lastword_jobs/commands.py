@@ -110,18 +110,23 @@ def up(workers: int, threads: int) -> None:
 
 def _stay_up(config: Config, asked: threading.Event, *, workers: int, threads: int) -> None:
     from lastword_jobs.demo.system import running_system
+    from lastword_jobs.demo.web import OWNER, open_web, require_free
     from lastword_jobs.graph_server.tenants import Size
 
     tenants = {DEMO_TENANT: Size.M}
+    require_free(config.web_addr)
     with running_system(config, tenants=tenants, workers=workers, threads=threads) as system:
+        link = open_web(system, DEMO_TENANT)
         click.echo(f"running in {system.config.data_dir.absolute()}; Ctrl-C stops it")
         click.echo(f"ledger  {system.ledger.address}")
         click.echo(f"broker  {system.config.broker_url}")
         click.echo(f"Graph   {system.config.graph_url}, tenant {DEMO_TENANT}")
         for name, pid in system.supervisor.pids().items():
             click.echo(f"{name}: pid {pid}, log {system.supervisor.logs / f'{name}.log'}")
-        click.echo("in another terminal, in this folder:")
         command = _own_name()
+        click.echo(f"sign in once, within a quarter of an hour: {link}")
+        click.echo(f"  later: {command} users link {OWNER}")
+        click.echo("in another terminal, in this folder:")
         click.echo(f"  {command} start policy.sync --tenant {DEMO_TENANT}")
         click.echo(f"  {command} runs list")
         while system.redis is None or system.redis.is_running:

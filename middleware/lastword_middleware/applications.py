@@ -9,6 +9,7 @@ import dramatiq
 from dramatiq.broker import Broker
 
 from lastword.errors import InvalidInputs, LastwordError
+from lastword.starting import Application, application_here
 
 #: The entry point group whose member names the module that is served when none is given.
 APPLICATION_GROUP = "lastword.application"
@@ -23,6 +24,16 @@ def default_module() -> str:
     for entry in entry_points(group=APPLICATION_GROUP):
         return entry.value
     raise LastwordError("no application module is installed", mend="name the module to serve")
+
+
+def open_application(module: str | None = None) -> Application:
+    """The application whose actors are in a module; in the installed default if None.
+
+    Raises:
+        LastwordError: it cannot be imported, or does not install Lastword.
+    """
+    load(module or default_module())
+    return application_here()
 
 
 def load(module: str) -> None:

@@ -78,7 +78,7 @@ def start_run(
         inputs=inputs,
         tenant=tenant,
         initiator=initiator,
-        initiator_name=getpass.getuser(),
+        initiator_name=None if initiator else getpass.getuser(),
         actor=operator_here(),
     )
     if as_json:

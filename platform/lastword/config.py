@@ -8,20 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from lastword.errors import ConfigError, OperationNotOffered, UnknownOperation
+from lastword.operation_tables import read_policies, read_table, shipped_tables
 from lastword.policy import INTERRUPT_GRACE_S, Policy
-from lastword.policy_tables import policy_from_table
 from lastword.readers import EMBEDDED as EMBEDDED
 from lastword.readers import READERS
 from lastword.toml_document import TomlDocument
 from lastword.urls import redacted as redacted
-
-#: The entry point group whose members name a file of operation policies.
-OPERATIONS_GROUP = "lastword.operations"
 
 ENVIRONMENT_PREFIX = "LASTWORD_"
 
@@ -49,6 +45,16 @@ class Config:
         broker_url: `embedded`, `redis://`, `rediss://`, `unix://` or `amqp://`.
         broker_namespace: the prefix of Dramatiq's keys in Redis.
         web_addr: host and port of the monitoring web.
+        web_url: the origin at which people reach it; empty means `http://` and `web_addr`.
+        web_auth: the ways to sign in, of `password`, `oidc` and `proxy`; empty means none but a
+            one-time link, and then it listens on loopback only.
+        proxy_user_header: the header in which a trusted proxy names the user.
+        proxy_networks: the networks (CIDR) that trusted proxies are in; empty means none.
+        oidc_issuer: the URL of the identity provider.
+        oidc_client_id: the id under which it knows Lastword.
+        oidc_client_secret: the secret of that id.
+        session_idle: after how long without a request a session ends.
+        session_lifetime: after how long a session ends whatever happens.
         metrics_addr: host and port of the metrics listener.
         secret_key: signs links and sessions.
         graph_url: base URL of the Graph API.
@@ -82,6 +88,15 @@ class Config:
     broker_url: str = field(default=EMBEDDED, repr=False)
     broker_namespace: str = "dramatiq"
     web_addr: str = "127.0.0.1:8000"
+    web_url: str = ""
+    web_auth: tuple[str, ...] = ()
+    proxy_user_header: str = "X-Forwarded-User"
+    proxy_networks: tuple[str, ...] = ()
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    session_idle: float = 2 * 3600.0
+    session_lifetime: float = 12 * 3600.0
     metrics_addr: str = "127.0.0.1:9464"
     secret_key: str = field(default="", repr=False)
     graph_url: str = field(default="https://graph.microsoft.com", repr=False)
@@ -163,8 +178,8 @@ def load_config(
     faults: list[str] = []
     values = _file_values(document, faults=faults)
     values.update(_environment_values(environ, faults=faults))
-    shipped = _shipped_tables() if values.get("shipped_operations", True) else {}
-    policies = _policies(shipped, document, faults=faults)
+    shipped = shipped_tables() if values.get("shipped_operations", True) else {}
+    policies = read_policies(shipped, document, faults=faults)
     if faults:
         raise ConfigError(faults)
     return replace(Config(policies=policies), **{**_derived(values, policies), **values})
@@ -202,21 +217,11 @@ def _file_values(document: TomlDocument, *, faults: list[str]) -> dict[str, Any]
         place = document.place(section)
         faults.append(f"{place}: unknown section {section!r}; expected 'lastword', 'operations'")
     values: dict[str, Any] = {}
-    for key, value in _table(document, "lastword", faults=faults).items():
+    for key, value in read_table(document, "lastword", faults=faults).items():
         before = len(faults)
         _set(values, key, value, place=f"[lastword] {key}", faults=faults)
         faults[before:] = [f"{document.place('lastword', key)}, {new}" for new in faults[before:]]
     return values
-
-
-def _table(document: TomlDocument, section: str, *, faults: list[str]) -> dict[str, Any]:
-    table = document.content.get(section, {})
-    if isinstance(table, dict):
-        return table
-    # Its kind, not its value: there may be a secret in it.
-    kind = type(table).__name__
-    faults.append(f"{document.place(section)}: [{section}] is of type {kind}; expected a table")
-    return {}
 
 
 def _environment_values(environ: Mapping[str, str], *, faults: list[str]) -> dict[str, Any]:
@@ -242,39 +247,3 @@ def _set(values: dict[str, Any], key: str, value: object, *, place: str, faults:
 
 
 assert {field.name for field in fields(Config)} - {"policies"} == set(READERS)
-
-
-def _shipped_tables() -> dict[str, tuple[TomlDocument, dict[str, Any]]]:
-    shipped = {}
-    for entry in entry_points(group=OPERATIONS_GROUP):
-        document = TomlDocument.read(Path(entry.load()))
-        for name, table in document.content.get("operations", {}).items():
-            shipped[name] = (replace(document, origin=Path(document.origin).name), table)
-    return shipped
-
-
-def _policies(
-    shipped: Mapping[str, tuple[TomlDocument, dict[str, Any]]],
-    document: TomlDocument,
-    *,
-    faults: list[str],
-) -> dict[str, Policy]:
-    tables = dict(shipped)
-    for name, table in _table(document, "operations", faults=faults).items():
-        if not isinstance(table, dict):
-            place = document.place("operations", name)
-            faults.append(f'{place}: operations."{name}" is {table!r}; expected a table')
-            continue
-        tables[name] = (document, {**(tables[name][1] if name in tables else {}), **table})
-    policies: dict[str, Policy] = {}
-    for name, (written, table) in tables.items():
-
-        def origin(key: str, written: TomlDocument = written, name: str = name) -> str:
-            at_key = written.content["operations"][name]
-            return written.place("operations", name, *([key] if key in at_key else []))
-
-        try:
-            policies[name] = policy_from_table(name, table, origin=origin)
-        except ConfigError as error:
-            faults.extend(error.faults)
-    return policies

@@ -83,6 +83,10 @@ class BrokerUnavailable(Unavailable):
     """The broker did not answer."""
 
 
+class UnknownRun(LastwordError):
+    """There is no such run, or not for whoever asks."""
+
+
 class StartRefused(LastwordError):
     """A run was not accepted. Nothing was written."""
 

@@ -16,6 +16,7 @@ from lastword.access import Authority, may
 from lastword.config import Config
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
+from lastword.next_steps import NEXT_STEPS
 from lastword.policy import Policy
 from lastword.reading.standing import Standing, find_standing
 from lastword.reasons import SENTENCES, Reason
@@ -24,15 +25,6 @@ from lastword.storage.ledger import Ledger
 
 #: The entry point group whose members name a mapping of operations to preflights.
 PREFLIGHTS_GROUP = "lastword.preflights"
-
-#: What an operator can do about a denial, where it is always the same.
-NEXT_STEPS: Mapping[Reason, str] = {
-    Reason.INITIATOR_MISSING: "Add the person with `lastword users add`",
-    Reason.INITIATOR_NOT_ENTITLED: "Make the person a member with `lastword users grant`",
-    Reason.MISSING_CAPABILITY: "Give the person a higher role with `lastword users grant`",
-    Reason.TENANT_NOT_OPERABLE: "Resume the tenant with `lastword tenants set TENANT resumed`",
-    Reason.WRITE_GATE_BLOCKED: "Open the tenant with `lastword tenants set TENANT writable`",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +142,4 @@ def _broken_by_person(standing: Standing, asked: Asked, policy: Policy) -> Itera
 
 
 def _denied(reason: Reason) -> Denial:
-    step = NEXT_STEPS.get(reason)
-    return Denial(reason, SENTENCES[reason], ({"label": step},) if step else ())
+    return Denial(reason, SENTENCES[reason], ({"label": NEXT_STEPS[reason]},))

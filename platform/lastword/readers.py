@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 
 from lastword.urls import text_value, url_reader, web_address
+
+#: The name of a host.
+_NAME = r"[A-Za-z0-9][A-Za-z0-9.\-]*"
 
 #: The broker URL that means: the Redis that `lastword up` or `lastword demo` owns.
 EMBEDDED = "embedded"
@@ -28,6 +33,43 @@ def _flag(value: object) -> bool:
     if not isinstance(value, str) or value.lower() not in known:
         raise ValueError("true or false")
     return known[value.lower()]
+
+
+def _words(*known: str) -> Callable[[object], tuple[str, ...]]:
+    def read(value: object) -> tuple[str, ...]:
+        words = _listed(value)
+        if set(words) - set(known):
+            raise ValueError(f"some of {', '.join(known)}, with commas between them")
+        return words
+
+    return read
+
+
+def _networks(value: object) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(text)) for text in _listed(value))
+    except ValueError:
+        raise ValueError("networks such as 10.0.0.0/8, with commas between them") from None
+
+
+def _listed(value: object) -> tuple[str, ...]:
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise TypeError("texts with commas between them")
+    return tuple(text.strip() for text in texts if text.strip())
+
+
+def _origin(value: object) -> str:
+    text = text_value(value)
+    if text and not re.fullmatch(rf"https?://({_NAME}|\[[0-9a-f:]+\])(:[0-9]{{1,5}})?", text):
+        raise ValueError("https://HOST or https://HOST:PORT")
+    return text
+
+
+def _header(value: object) -> str:
+    if not re.fullmatch("[A-Za-z0-9-]{1,60}", text_value(value)):
+        raise ValueError("the name of a header, such as X-Forwarded-User")
+    return text_value(value)
 
 
 def _bytes(value: object) -> int:
@@ -59,6 +101,15 @@ READERS: dict[str, Callable[[object], object]] = {
     "broker_url": url_reader("redis", "rediss", "unix", "amqp", also=(EMBEDDED,)),
     "broker_namespace": text_value,
     "web_addr": web_address,
+    "web_url": _origin,
+    "web_auth": _words("password", "oidc", "proxy"),
+    "proxy_user_header": _header,
+    "proxy_networks": _networks,
+    "oidc_issuer": url_reader("http", "https", also=("",)),
+    "oidc_client_id": text_value,
+    "oidc_client_secret": text_value,
+    "session_idle": _seconds,
+    "session_lifetime": _seconds,
     "metrics_addr": web_address,
     "secret_key": text_value,
     "graph_url": url_reader("http", "https"),

@@ -14,7 +14,9 @@ from lastword.states import Status
 from lastword.storage.ledger import Ledger, Row
 
 
-def repeat_run(ledger: Ledger, run_id: RunId, *, actor: Actor = SYSTEM) -> Accepted:
+def repeat_run(
+    ledger: Ledger, run_id: RunId, *, actor: Actor = SYSTEM, because: str | None = None
+) -> Accepted:
     """Accept a new run for the work of a completed one; its truth stays as it is.
 
     The new run is accepted without a message: the reconcilers send it within a sweep, so this needs
@@ -39,17 +41,21 @@ def repeat_run(ledger: Ledger, run_id: RunId, *, actor: Actor = SYSTEM) -> Accep
         )
     with ledger.transaction():
         [accepted] = RunService(ledger).accept([_again(row, policy)])
-        entry = Entry(
-            action="run.repeat",
-            target_kind="run",
-            target_id=run_id,
-            workspace_id=row["workspace_id"],
-            tenant_id=row["tenant_id"],
-            run_id=run_id,
-            after={"result": accepted.result, "run_id": accepted.run_id},
-        )
-        write_audit(ledger, actor, [entry])
+        write_audit(ledger, actor, [_entry(row, accepted, because)])
     return accepted
+
+
+def _entry(row: Row, accepted: Accepted, because: str | None) -> Entry:
+    told = {"result": accepted.result, "run_id": accepted.run_id}
+    return Entry(
+        action="run.repeat",
+        target_kind="run",
+        target_id=row["id"],
+        workspace_id=row["workspace_id"],
+        tenant_id=row["tenant_id"],
+        run_id=row["id"],
+        after={**told, **({"because": because} if because else {})},
+    )
 
 
 def _again(row: Row, policy: Policy) -> NewRun:

@@ -124,7 +124,7 @@ def start(
     inputs: Mapping[str, Any] | None = None,
     tenant: str | None = None,
     initiator: str | None = None,
-    initiator_name: str = "System",
+    initiator_name: str | None = None,
     delay_s: float = 0.0,
     actor: Actor | None = None,
 ) -> Started:
@@ -136,7 +136,7 @@ def start(
         tenant: the id of the tenant to work on.
         initiator: the id of the person who asks, and who must be allowed to do this on the tenant,
             now and when its turn comes; None if it is done with the system's own authority.
-        initiator_name: what people read where it is the system's.
+        initiator_name: what people read as the initiator; the id, or "System", if None.
         delay_s: how long to hold it back, in seconds.
         actor: who asks, for the audit log; the initiator if None. What the system starts by itself
             is not in it.
@@ -165,7 +165,7 @@ def start_in(
     inputs: Mapping[str, Any],
     tenant: str | None,
     initiator: str | None,
-    initiator_name: str = "System",
+    initiator_name: str | None = None,
     delay_s: float = 0.0,
     actor: Actor | None = None,
 ) -> Started:
@@ -173,7 +173,8 @@ def start_in(
     ledger = application.ledger
     require_current_schema(ledger)
     request, letter = _request(application, operation, inputs, tenant, initiator, delay_s)
-    request = replace(request, initiator_name=initiator or initiator_name)
+    name = initiator_name or initiator or "System"
+    request = replace(request, initiator_name=name)
     if not ledger.is_one_file:
         RunService(application.apart).keep_policies([request.policy])
     asked = Asked(operation, request.workspace_id, tenant, initiator, inputs)

@@ -19,7 +19,7 @@ import pytest
 
 from lastword.config import load_config
 from lastword_jobs.demo.system import environment_of
-from tests.processes import environment, lastword, processes_of, spawn
+from tests.processes import environment, free_port, lastword, processes_of, spawn
 from tests.support import until
 
 #: Seconds in which the demo has promised to end by itself.
@@ -55,6 +55,7 @@ def other_folder() -> Iterator[Path]:
 
 
 def settings_in(folder: Path, **settings: object) -> dict[str, str]:
+    settings = {"web_addr": f"127.0.0.1:{free_port()}", **settings}
     return {**environment(**settings), "TMPDIR": str(folder)}
 
 

@@ -20,7 +20,7 @@ import pytest
 from lastword.pulse import WELL, NotWell, Pulse, require_well
 from lastword.reading.workers import list_workers
 from tests.fleets import Fleet
-from tests.processes import LASTWORD, environment, lastword
+from tests.processes import LASTWORD, environment, free_port, lastword
 from tests.support import until
 
 
@@ -73,12 +73,6 @@ def asked(url: str) -> tuple[int, str]:
         return refusal.code, refusal.read().decode()
     except OSError:
         return 0, ""
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def test_a_pulse_says_what_is_wrong_and_keeps_it_from_the_watchdog(tmp_path: Path) -> None:

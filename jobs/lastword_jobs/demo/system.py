@@ -141,7 +141,11 @@ def environment_of(config: Config) -> dict[str, str]:
     values = {field.name: getattr(config, field.name) for field in fields(Config)}
     del values["policies"]
     values |= {"data_dir": config.data_dir.absolute(), "database_url": config.ledger_url}
-    return {f"LASTWORD_{key.upper()}": str(value) for key, value in values.items()}
+    return {f"LASTWORD_{key.upper()}": _text(value) for key, value in values.items()}
+
+
+def _text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def _graph_arguments(tenants: Mapping[str, Size], url_file: Path, latency_s: float) -> list[str]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from peewee import Field
 
-from lastword.errors import LastwordError
+from lastword.errors import UnknownRun
 from lastword.reading.freshness import freshness_sql, problem_class_sql, reconciled_sql
+from lastword.reading.run_filters import RunFilter as RunFilter
+from lastword.reading.run_filters import in_scope, selection
+from lastword.reading.viewers import Scope
 from lastword.service.children import children_counts
+from lastword.storage.dialects import Dialect
 from lastword.storage.ledger import Ledger, Row
 from lastword.storage.tables import Attempt, Event, Run
 from lastword.times import to_iso
@@ -62,25 +65,6 @@ _LISTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunFilter:
-    """Which runs a list holds. None means: any.
-
-    Attributes:
-        before: the `(created_at, id)` of the last run of the page before this one.
-    """
-
-    status: str | None = None
-    outcome: str | None = None
-    operation: str | None = None
-    tenant_id: str | None = None
-    workspace_id: str | None = None
-    freshness_state: str | None = None
-    problem_class: str | None = None
-    before: tuple[int, str] | None = None
-    limit: int = 50
-
-
 def list_runs(ledger: Ledger, wanted: RunFilter, *, labels: Mapping[str, str]) -> list[Row]:
     """The newest runs that fit, newest first.
 
@@ -89,39 +73,57 @@ def list_runs(ledger: Ledger, wanted: RunFilter, *, labels: Mapping[str, str]) -
         wanted: which.
         labels: operation to the label people read.
     """
-    conditions, values = _conditions(ledger, wanted)
-    derived = (
-        f"{freshness_sql(ledger.dialect)} AS freshness_state, "
-        f"{problem_class_sql(ledger.dialect)} AS problem_class, {reconciled_sql()} AS reconciled"
-    )
+    limit = min(wanted.limit, MAX_LIMIT)
+    chosen, values = selection(ledger.dialect, wanted, limit=limit)
     with ledger.session():
         rows = ledger.execute(
-            f"SELECT {_LISTED}, {derived} FROM lastword_run WHERE {' AND '.join(conditions)} "
-            f"ORDER BY created_at DESC, id DESC LIMIT {min(wanted.limit, MAX_LIMIT)}",
+            f"SELECT {_LISTED}, {_derived(ledger.dialect)} FROM lastword_run "
+            f"WHERE id IN ({chosen}) ORDER BY created_at DESC, id DESC LIMIT {limit}",
             *values,
         )
     return [_listed(row, labels) for row in rows]
 
 
-def show_run(ledger: Ledger, run_id: str, *, labels: Mapping[str, str]) -> Row:
+def count_runs(ledger: Ledger, wanted: RunFilter, *, at_most: int) -> int:
+    """How many runs fit, counted no further than `at_most`."""
+    chosen, values = selection(ledger.dialect, wanted, limit=at_most)
+    with ledger.session():
+        [row] = ledger.execute(f"SELECT COUNT(*) AS runs FROM ({chosen}) AS chosen", *values)
+    return min(int(row["runs"]), at_most)
+
+
+def show_run(
+    ledger: Ledger,
+    run_id: str,
+    *,
+    labels: Mapping[str, str],
+    scopes: Sequence[Scope] | None = None,
+) -> Row:
     """One run with its reconciliation, evidence, attempts, failures, context and events.
 
+    Args:
+        ledger: where it is.
+        run_id: which.
+        labels: operation to the label people read.
+        scopes: what the reader may see; None: everything.
+
     Raises:
-        LastwordError: there is no such run.
+        UnknownRun: there is no such run for this reader.
     """
     param = ledger.dialect.param
+    visible, places = in_scope(ledger.dialect, scopes)
     with ledger.session():
         rows = ledger.execute(
             f"SELECT {_LISTED}, reconciliation, evidence, failures, context, closed_by, dispatch, "
             "lost_deliveries, retries, worker_id, stale_at, wait_until, policy_version, holder, "
             "probation, cancel_requested_at, cancel_requested_by, retry_of, parent_id, "
-            f"{freshness_sql(ledger.dialect)} AS freshness_state, "
-            f"{problem_class_sql(ledger.dialect)} AS problem_class, "
-            f"{reconciled_sql()} AS reconciled FROM lastword_run WHERE id = {param}",
+            f"initiator_id, actor_name, {_derived(ledger.dialect)} "
+            f"FROM lastword_run WHERE id = {param} AND {visible}",
             run_id,
+            *places,
         )
         if not rows:
-            raise LastwordError(f"no run {run_id!r}", mend="see `lastword runs list`")
+            raise UnknownRun(f"no run {run_id!r}", mend="see `lastword runs list`")
         attempts = _rows_of(ledger, Attempt, _ATTEMPT, run_id, order=Attempt.number)
         events = _rows_of(ledger, Event, _EVENT, run_id, order=Event.id)
     return _shown(rows[0], attempts, events, labels)
@@ -146,24 +148,13 @@ def _rows_of(
     return list(query.execute(ledger.database))
 
 
-def _conditions(ledger: Ledger, wanted: RunFilter) -> tuple[list[str], list[object]]:
-    param = ledger.dialect.param
-    columns = {
-        "status": wanted.status,
-        "outcome": wanted.outcome,
-        "operation": wanted.operation,
-        "tenant_id": wanted.tenant_id,
-        "workspace_id": wanted.workspace_id,
-        freshness_sql(ledger.dialect): wanted.freshness_state,
-        problem_class_sql(ledger.dialect): wanted.problem_class,
-    }
-    chosen = {column: value for column, value in columns.items() if value is not None}
-    conditions = ["TRUE", *(f"{column} = {param}" for column in chosen)]
-    values: list[object] = list(chosen.values())
-    if wanted.before is not None:
-        conditions.append(f"(created_at, id) < ({param}, {param})")
-        values.extend(wanted.before)
-    return conditions, values
+def _derived(dialect: Dialect) -> str:
+    return (
+        f"{freshness_sql(dialect)} AS freshness_state, "
+        f"{problem_class_sql(dialect)} AS problem_class, {reconciled_sql()} AS reconciled, "
+        # A scalar, because a join would make the names of columns ambiguous.
+        "(SELECT name FROM lastword_tenant WHERE lastword_tenant.id = tenant_id) AS tenant_name"
+    )
 
 
 def _listed(row: Row, labels: Mapping[str, str]) -> Row:
@@ -179,6 +170,7 @@ def _listed(row: Row, labels: Mapping[str, str]) -> Row:
         "reason_code": row["reason"],
         "workspace_id": row["workspace_id"],
         "tenant_id": row["tenant_id"],
+        "tenant_name": row["tenant_name"],
         "initiator": row["initiator_name"],
         **{name: to_iso(row[name]) for name in _MOMENTS},
         "attempt": row["attempt"],
@@ -192,6 +184,8 @@ def _shown(
 ) -> Row:
     return {
         **_listed(row, labels),
+        "initiator_id": row["initiator_id"],
+        "actor_name": row["actor_name"],
         "reconciliation": _json(row["reconciliation"]),
         "evidence": {
             "last_seen": _json(row["evidence"]),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lastword.errors import UnknownTenant
+from lastword.reading.viewers import Scope
 from lastword.storage.access_tables import Tenant
 from lastword.storage.ledger import Ledger
 
@@ -48,6 +50,23 @@ def list_tenants(ledger: Ledger) -> list[TenantRow]:
     with ledger.session():
         found = list(query.execute(ledger.database))
     return [_row(tenant) for tenant in found]
+
+
+def list_tenants_in(ledger: Ledger, scopes: Sequence[Scope], *, limit: int) -> list[TenantRow]:
+    """The tenants that a reader may see, by name."""
+    query = Tenant.select().order_by(Tenant.name, Tenant.id)
+    whole = [scope.workspace_id for scope in scopes if scope.tenants is None]
+    some = [tenant for scope in scopes if scope.tenants for tenant in scope.tenants]
+    query = query.where(Tenant.workspace_id.in_(whole) | Tenant.id.in_(some)).limit(limit)
+    with ledger.session():
+        found = list(query.execute(ledger.database))
+    rows = [_row(tenant) for tenant in found]
+    # A tenant that has moved is its new workspace's.
+    return [
+        row
+        for row in rows
+        if any(scope.covers(row.workspace_id, row.tenant_id) for scope in scopes)
+    ]
 
 
 def _row(tenant: Tenant) -> TenantRow:

@@ -1,0 +1,1 @@
+"""The pages of the web, a file for each thing that people look at."""

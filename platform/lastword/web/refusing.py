@@ -1,0 +1,62 @@
+"""Answers that say no: one page and one JSON form for each, with what was seen and the mend."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+from lastword.errors import LastwordError, LedgerUnavailable, StartRefused, Unavailable
+from lastword.web.asking import Asked, Forbidden, NotFound, Unauthenticated
+from lastword.web.fields import BadInput
+
+
+def refuse(asked: Asked, is_api: bool, error: LastwordError | None) -> Response:
+    """The answer to a request that is refused or broke.
+
+    Args:
+        asked: the request.
+        is_api: whether a program asks.
+        error: why; None if something broke that nobody foresaw.
+    """
+    status = status_of(error)
+    sentence = sentence_of(error)
+    if is_api:
+        code = status.name.lower()
+        body = {"error": {"code": code, "message": sentence, "request_id": asked.request_id}}
+        response = asked.json(body, status=status)
+    else:
+        # What stands around a page is read from the ledger, and would break as well.
+        broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        shown = replace(asked, viewer=None) if broken else asked
+        response = shown.page("refusal.html", status=status, code=status, sentence=sentence)
+    if status is HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def status_of(error: LastwordError | None) -> HTTPStatus:
+    """The status that an error is answered with."""
+    if error is None:
+        return HTTPStatus.INTERNAL_SERVER_ERROR
+    for kind, status in (
+        (Unauthenticated, HTTPStatus.UNAUTHORIZED),
+        (NotFound, HTTPStatus.NOT_FOUND),
+        (Forbidden, HTTPStatus.FORBIDDEN),
+        (BadInput, HTTPStatus.UNPROCESSABLE_ENTITY),
+        (StartRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
+        (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    ):
+        if isinstance(error, kind):
+            return status
+    return HTTPStatus.CONFLICT
+
+
+def sentence_of(error: LastwordError | None) -> str:
+    """What people read of it: never what a database says of itself."""
+    if error is None:
+        return "Something broke that nobody foresaw. Its request is named in the log."
+    if isinstance(error, LedgerUnavailable):
+        return "The ledger does not answer. Nothing is lost; try again in a moment."
+    return error.sentence
