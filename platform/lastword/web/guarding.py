@@ -94,8 +94,12 @@ async def _body(request: Request) -> bytes:
 
 
 def _answer(entry: Entry, asked: Asked) -> Response:
+    # Step by step, so that each refusal knows as much of who was refused as there is to know.
     try:
-        asked = _let_in(entry, asked)
+        if not entry.is_open:
+            asked = _identified(entry, asked)
+            asked = _with_tenant(asked)
+            _require(entry, asked)
         return entry.handler(asked)
     except Unauthenticated:
         return _to_sign_in(entry, asked)
@@ -113,18 +117,19 @@ def _answer(entry: Entry, asked: Asked) -> Response:
         return refuse(asked, entry.is_api, None)
 
 
-def _let_in(entry: Entry, asked: Asked) -> Asked:
-    if entry.is_open:
-        return asked
+def _identified(entry: Entry, asked: Asked) -> Asked:
     viewer = viewer_of(asked.site, asked.request, with_tokens=entry.is_api)
     if viewer is None:
         raise Unauthenticated
     if viewer.session_id is not None and viewer.seen_ms_ago > TOUCH_EVERY_MS:
         touch_session(asked.ledger, viewer.session_id)
-    # From the socket's own route and ids, never from the URL as somebody wrote it.
-    asked = _with_tenant(replace(asked, viewer=viewer))
+    return replace(asked, viewer=viewer)
+
+
+def _require(entry: Entry, asked: Asked) -> None:
     if entry.needs is None:
-        return asked
+        return
+    # On the tenant of the matched route, never on the URL as somebody wrote it.
     if asked.tenant is not None:
         asked.require(
             entry.needs,
@@ -133,9 +138,8 @@ def _let_in(entry: Entry, asked: Asked) -> Asked:
             target_kind="tenant",
             target_id=asked.tenant.tenant_id,
         )
-    elif entry.needs is not Capability.VIEW and not viewer.scopes_with(entry.needs):
+    elif entry.needs is not Capability.VIEW and not asked.person.scopes_with(entry.needs):
         raise Forbidden(entry.needs, "page", entry.path)
-    return asked
 
 
 def _with_tenant(asked: Asked) -> Asked:
