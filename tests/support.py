@@ -15,6 +15,7 @@ from lastword.service import RunService, WorkerService
 from lastword.service.requests import NewRun
 from lastword.service.values import Claim, Delivery, Verdict
 from lastword.service.workers import NewWorker
+from lastword.starting import Letter
 from lastword.states import Status
 from lastword.storage.ledger import Ledger, Row
 
@@ -168,3 +169,17 @@ class Scene:
                 f"WHERE id = {self.ledger.dialect.param}",
                 run_id,
             )
+
+
+class Silent:
+    """A dispatcher whose messages go nowhere; the reconcilers would send them again."""
+
+    def compose(self, operation: str, run_id: str, inputs: Any) -> Letter:
+        del inputs
+        return Letter("work", f'{{"message_id": "{run_id}", "operation": "{operation}"}}')
+
+    def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
+        del payload, dispatch, retries, delay_ms
+
+    def send_all(self, runs: Any) -> None:
+        del runs

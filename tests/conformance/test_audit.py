@@ -34,13 +34,13 @@ from lastword.service.tenants import (
     suspend_tenant,
 )
 from lastword.service.values import AttemptEnd, Barred, Verdict
-from lastword.starting import Application, Letter, start_in
+from lastword.starting import Application, start_in
 from lastword.states import Outcome, Source, Status
 from lastword.storage.ledger import Ledger
 from lastword_jobs.baselines.records import add_profile
 from lastword_jobs.provider.connections import connect_tenant
 from lastword_jobs.provider.sealing import Sealer
-from tests.support import POLICIES, Scene
+from tests.support import POLICIES, Scene, Silent
 
 ADA = Actor(ActorKind.PERSON, "Ada", "ada", "request-1")
 
@@ -96,23 +96,9 @@ def everything(ledger: Ledger) -> dict[str, list[dict[str, Any]]]:
         return {name: ledger.execute(f"SELECT * FROM lastword_{name}") for name in names}
 
 
-class _Silent:
-    """A dispatcher whose messages go nowhere; the reconcilers would send them again."""
-
-    def compose(self, operation: str, run_id: str, inputs: Any) -> Letter:
-        del inputs
-        return Letter("work", f'{{"message_id": "{run_id}", "operation": "{operation}"}}')
-
-    def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
-        del payload, dispatch, retries, delay_ms
-
-    def send_all(self, runs: Any) -> None:
-        del runs
-
-
 def started(ledger: Ledger, operation: str, initiator: str | None = None, **more: Any) -> Any:
     config = Config(policies=POLICIES)
-    application = Application(config, ledger, ledger, _Silent(), Gate(config))
+    application = Application(config, ledger, ledger, Silent(), Gate(config))
     return start_in(application, operation, inputs={}, tenant="n1", initiator=initiator, **more)
 
 

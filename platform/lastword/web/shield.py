@@ -11,7 +11,7 @@ import re
 import secrets
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lastword.identity import new_run_id
@@ -63,7 +63,7 @@ class Shield:
         refusal = self._refusal(scope)
         if refusal is not None:
             log_notice(logging.WARNING, "request_refused", why=refusal, request=request_id)
-            await PlainTextResponse(f"{refusal}\n", 403)(scope, receive, send_shielded)
+            await _answer(scope, refusal, request_id)(scope, receive, send_shielded)
             return
         await self._app(scope, receive, send_shielded)
 
@@ -103,6 +103,13 @@ class Shield:
             headers["Cache-Control"] = "no-store"
         if self._site.is_secure:
             headers["Strict-Transport-Security"] = "max-age=31536000"
+
+
+def _answer(scope: Scope, refusal: str, request_id: str) -> Response:
+    if scope["path"].startswith("/api/"):
+        error = {"code": "forbidden", "message": refusal, "request_id": request_id}
+        return JSONResponse({"error": error}, 403)
+    return PlainTextResponse(f"{refusal}\n", 403)
 
 
 def _policy(nonce: str) -> str:
