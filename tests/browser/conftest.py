@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -88,11 +89,30 @@ class Visit:
 
 @pytest.fixture(params=list(TENANTS))
 def visit(request: pytest.FixtureRequest, browser: Browser, system: System) -> Iterator[Visit]:
-    """Ada's browser in each theme; in the end nothing was blocked, broke, or asked elsewhere."""
+    """Ada's browser in each theme."""
+    with _visited(browser, system, request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def once(browser: Browser, system: System) -> Iterator[Visit]:
+    """Ada's browser, for what is the same in each theme."""
+    with _visited(browser, system, "light") as made:
+        yield made
+
+
+@contextmanager
+def _visited(browser: Browser, system: System, theme: Literal["light", "dark"]) -> Iterator[Visit]:
+    """Signed in; in the end nothing was blocked, broke, or asked elsewhere."""
     context = browser.new_context(
-        color_scheme=request.param, viewport={"width": 1280, "height": 900}
+        color_scheme=theme,
+        viewport={"width": 1280, "height": 900},
+        # What is measured has to stand still.
+        reduced_motion="reduce",
     )
-    made = Visit(system, context.new_page(), request.param)
+    context.set_default_timeout(10_000)
+    context.add_init_script("try { localStorage.setItem('lastword.interval', '2') } catch {}")
+    made = Visit(system, context.new_page(), theme)
     before = system.reports
     _watch(context, made)
     made.page.goto(system.link())

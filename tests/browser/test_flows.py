@@ -29,6 +29,12 @@ def _asked_again(page: Page) -> None:
         pass
 
 
+def ended(visit: Visit) -> None:
+    """Wait until the run whose page is open has ended well, or in part."""
+    well = re.compile("Succeeded|Partly done")
+    visit.page.locator(".headline .badge", has_text=well).wait_for(timeout=30_000)
+
+
 def done(visit: Visit, page: str, button: str, label: str) -> str:
     """The same, and wait on its page until it has succeeded."""
     run = start(visit, page, button, label)
@@ -44,7 +50,6 @@ def test_a_run_is_watched_as_it_becomes_stale_and_is_reconciled(visit: Visit) ->
         assert visit.violations() == []
     start(visit, "inventory", "Sync the inventory", "Inventory sync")
     page = visit.page
-    page.locator("[data-interval]").select_option("2")
     expect(page.locator(".badges")).to_contain_text("Queued")
     page.locator(".badges", has_text="Stale").wait_for(timeout=15_000)
     expect(page.locator(".sentence")).to_contain_text("Stale for")
@@ -95,7 +100,7 @@ def test_an_event_slides_over_the_log_and_leaves_it_as_it_was(visit: Visit) -> N
     # A deep link, and the way back through the history.
     visit.go(f"/admin/audit?event={event}")
     expect(panel).to_be_visible()
-    page.get_by_label("Close").last.click()
+    page.locator("[data-close]").click()
     expect(panel).to_have_count(0)
     page.locator("a[data-event]").nth(1).click()
     expect(panel).to_be_visible()
@@ -131,7 +136,8 @@ def test_a_tenant_is_backed_up_and_restored_after_a_preview(visit: Visit) -> Non
     expect(page.locator("main")).to_contain_text("by ada")
     page.get_by_role("button", name="Execute the restore").click()
     page.get_by_role("link", name="View run").first.click()
-    page.locator(".headline .badge.good", has_text="Succeeded").wait_for(timeout=30_000)
+    # In part, where the made-up tenant has no group for an assignment.
+    ended(visit)
     page.goto(restore)
     expect(page.locator("main")).to_contain_text("Verified")
     actions = [
@@ -149,7 +155,7 @@ def test_the_other_operations_are_started_and_seen_to_their_end(visit: Visit) ->
     assert page.locator("tbody tr").count() > 10
     assert visit.violations() == []
     done(visit, "directory", "Sync the groups", "Entra group sync")
-    done(visit, "directory", "Sync the roles", "Directory role")
+    done(visit, "directory", "Sync the roles", "Directory role sync")
     visit.go(f"{visit.base}/directory")
     assert visit.violations() == []
     visit.go(f"{visit.base}/baselines")
@@ -157,19 +163,15 @@ def test_the_other_operations_are_started_and_seen_to_their_end(visit: Visit) ->
     page.get_by_label("deviceCompliance").check()
     page.get_by_role("button", name="Add a profile").click()
     name = f"Profile {visit.theme}"
-    done(visit, "baselines", f"Capture {name} from this tenant", "Baseline")
-    done(visit, "baselines", f"Compare this tenant with {name}", "Baseline")
+    done(visit, "baselines", f"Capture {name} from this tenant", "Baseline capture")
+    done(visit, "baselines", f"Compare this tenant with {name}", "Baseline compare")
     visit.go(f"{visit.base}/baselines")
     assert visit.violations() == []
-    start(visit, "reviews", "Generate evidence", "Evidence")
+    start(visit, "reviews", "Generate evidence", "Evidence snapshot")
     # What a made-up tenant cannot tell is a gap; the evidence is there all the same.
-    page.locator(".headline .badge", has_text=re.compile("Succeeded|Partly")).wait_for(
-        timeout=30_000
-    )
+    ended(visit)
     start(visit, "reviews", "Compose a review", "Tenant review")
-    page.locator(".headline .badge", has_text=re.compile("Succeeded|Partly")).wait_for(
-        timeout=30_000
-    )
+    ended(visit)
     done(visit, "reviews", "Pack", "Review pack")
     visit.go(f"{visit.base}/reviews")
     assert visit.violations() == []
@@ -180,21 +182,20 @@ def test_the_other_operations_are_started_and_seen_to_their_end(visit: Visit) ->
     expect(page.locator("main")).to_contain_text("Published")
 
 
-def test_typing_is_not_disturbed_by_looking_again(visit: Visit) -> None:
+def test_typing_is_not_disturbed_by_looking_again(once: Visit) -> None:
     """What somebody has typed, ticked or opened stays while the page looks for news."""
-    visit.system.with_workers()
-    page = visit.go("/admin/operations")
-    before = list_runs(visit.system.ledger, RunFilter(limit=1), labels={})[0]
-    page.locator("[data-interval]").select_option("2")
+    once.system.with_workers()
+    page = once.go("/admin/operations")
+    before = list_runs(once.system.ledger, RunFilter(limit=1), labels={})[0]
     page.locator("details.filters summary").click()
     field = page.get_by_label("Tenant", exact=True)
     field.fill("cont")
     done_before = page.locator("table.runs tbody tr").count()
     other = page.context.new_page()
-    here, visit.page = visit.page, other
-    done(visit, "inventory", "Sync the policies", "Policy sync")
+    here, once.page = once.page, other
+    done(once, "inventory", "Sync the policies", "Policy sync")
     other.close()
-    visit.page = here
+    once.page = here
     field.focus()
     page.wait_for_function(
         f"document.querySelectorAll('table.runs tbody tr').length > {done_before}", timeout=15_000
@@ -205,15 +206,14 @@ def test_typing_is_not_disturbed_by_looking_again(visit: Visit) -> None:
     assert page.locator(f"#run-{before['id']}").count() == 1
 
 
-def test_looking_again_can_be_paused_and_stops_when_nobody_looks(visit: Visit) -> None:
-    page = visit.go("/admin/operations")
-    page.locator("[data-interval]").select_option("2")
+def test_looking_again_can_be_paused_and_stops_when_nobody_looks(once: Visit) -> None:
+    page = once.go("/admin/operations")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     _asked_again(page)
     page.get_by_role("button", name="Pause").click()
     asked.clear()
-    page.wait_for_timeout(4500)
+    page.wait_for_timeout(3500)
     assert [url for url in asked if "rows" in url] == []
     page.get_by_role("button", name="Refresh").click()
     page.get_by_role("button", name="Go on").click()
@@ -222,23 +222,23 @@ def test_looking_again_can_be_paused_and_stops_when_nobody_looks(visit: Visit) -
         "Object.defineProperty(document, 'hidden', {configurable: true, get: () => true})"
     )
     asked.clear()
-    page.wait_for_timeout(4500)
+    page.wait_for_timeout(3500)
     assert [url for url in asked if "rows" in url] == []
 
 
-def test_keys_lead_through_the_list_and_can_be_switched_off(visit: Visit) -> None:
-    page = visit.go("/admin/operations")
+def test_keys_lead_through_the_list_and_can_be_switched_off(once: Visit) -> None:
+    page = once.go("/admin/operations")
     assert page.locator("[data-row]").count() > 0
     page.keyboard.press("j")
     expect(page.locator("[data-row]").first).to_be_focused()
     page.keyboard.press("/")
-    expect(page.get_by_label("Operation", exact=True)).to_be_focused()
+    expect(page.get_by_role("combobox", name="Operation", exact=True)).to_be_focused()
     page.keyboard.press("j")
-    expect(page.get_by_label("Operation", exact=True)).to_be_focused()
+    expect(page.get_by_role("combobox", name="Operation", exact=True)).to_be_focused()
     page.locator("h1").click()
     page.keyboard.press("?")
     expect(page.locator("#keys")).to_be_visible()
-    assert visit.violations() == []
+    assert once.violations() == []
     page.keyboard.press("Escape")
     page.get_by_label("Single-key shortcuts").uncheck()
     page.locator("h1").click()
@@ -247,21 +247,23 @@ def test_keys_lead_through_the_list_and_can_be_switched_off(visit: Visit) -> Non
     page.get_by_label("Single-key shortcuts").check()
 
 
-def test_filters_become_chips_and_chips_can_be_taken_off(visit: Visit) -> None:
-    page = visit.go("/admin/operations")
+def test_filters_become_chips_and_chips_can_be_taken_off(once: Visit) -> None:
+    page = once.go("/admin/operations")
     page.locator("details.filters summary").click()
-    page.get_by_label("Operation", exact=True).select_option("inventory_sync")
+    page.get_by_role("combobox", name="Operation", exact=True).select_option("inventory_sync")
     page.get_by_role("button", name="Apply").click()
     page.wait_for_url("**/admin/operations?tab=all&type=inventory_sync")
     chip = page.get_by_label("Remove the filter Operation: Inventory sync")
     expect(chip).to_be_visible()
-    assert visit.violations() == []
+    assert once.violations() == []
     chip.click()
     expect(chip).to_have_count(0)
 
 
 def test_no_page_has_anything_against_it(visit: Visit) -> None:
     run = list_runs(visit.system.ledger, RunFilter(limit=1), labels={})[0]
+    seen = AuditFilter(tenant_id=visit.tenant, limit=1)
+    event = list_audit(visit.system.ledger, seen)[0]["id"]
     found = []
     for path in (
         "/admin/operations",
@@ -270,7 +272,7 @@ def test_no_page_has_anything_against_it(visit: Visit) -> None:
         f"/admin/operations/{run['id']}?diagnostics=true",
         "/admin/operations?type=policy.sync&outcome=blocked",
         "/admin/audit",
-        "/admin/audit?event=1",
+        f"/admin/audit?event={event}",
         "/admin/workers",
         "/admin/notifications",
         "/admin/account",
@@ -287,34 +289,33 @@ def test_no_page_has_anything_against_it(visit: Visit) -> None:
     assert found == []
 
 
-def test_a_narrow_screen_has_everything(visit: Visit) -> None:
-    visit.page.set_viewport_size({"width": 360, "height": 740})
-    for path in ("/admin/operations", f"{visit.base}/backups", "/admin/workers"):
-        page = visit.go(path)
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= 360, path
-        assert visit.violations() == []
+def test_a_narrow_screen_has_everything(once: Visit) -> None:
+    once.page.set_viewport_size({"width": 360, "height": 740})
+    for path in ("/admin/operations", f"{once.base}/backups", "/admin/workers"):
+        page = once.go(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        assert once.violations() == []
 
 
-def test_every_page_works_without_javascript(visit: Visit) -> None:
-    state = visit.page.context.storage_state()
-    browser = visit.page.context.browser
+def test_every_page_works_without_javascript(once: Visit) -> None:
+    state = once.page.context.storage_state()
+    browser = once.page.context.browser
     assert browser is not None
     context = browser.new_context(java_script_enabled=False, storage_state=state)
     page = context.new_page()
-    origin = visit.system.origin
+    origin = once.system.origin
     page.goto(f"{origin}/admin/operations")
     page.locator("details.filters summary").click()
-    page.get_by_label("Outcome").select_option("succeeded")
+    page.get_by_role("combobox", name="Outcome").select_option("succeeded")
     page.get_by_role("button", name="Apply").click()
     assert "outcome=succeeded" in page.url
     page.goto(f"{origin}/admin/audit")
     page.locator("a[data-event]").first.click()
     assert "event=" in page.url
     expect(page.locator("dialog[data-slide-over]")).to_be_visible()
-    page.get_by_label("Close").last.click()
+    page.locator("[data-close]").click()
     assert page.url.endswith("/admin/audit")
-    page.goto(f"{origin}{visit.base}/inventory")
+    page.goto(f"{origin}{once.base}/inventory")
     page.get_by_role("button", name="Sync the policies", exact=True).click()
     expect(page.locator("[data-toast]")).to_contain_text("Policy sync")
     context.close()

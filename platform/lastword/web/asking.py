@@ -157,6 +157,10 @@ class Asked:
             return Response(status_code=304, headers=headers)
         return HTMLResponse(text, headers=headers)
 
+    def part(self, template: str, **context: Any) -> Response:
+        """A part of a page that is asked for when somebody wants to see it."""
+        return HTMLResponse(self._rendered(template, **context))
+
     def json(self, value: Any, *, status: int = 200) -> Response:
         """A JSON answer."""
         return JSONResponse(value, status)

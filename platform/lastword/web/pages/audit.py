@@ -61,7 +61,7 @@ def panel(asked: Asked) -> Response:
     event = find_audit(asked.ledger, event_id, _scope(asked.person)) if event_id < _MOST else None
     if event is None:
         raise NotFound
-    return asked.fragment("audit_event.html", event=event, changes=changes_of(event))
+    return asked.part("audit_event.html", event=event, changes=changes_of(event))
 
 
 def export(asked: Asked) -> Response:

@@ -70,7 +70,7 @@ def counts(asked: Asked) -> Response:
 def suggestions(asked: Asked) -> Response:
     """The tenants that the filter may name, and saved views."""
     tenants = list_tenants_in(asked.ledger, asked.scopes, limit=MOST_SUGGESTED)
-    return asked.fragment(
+    return asked.part(
         "operations_suggestions.html",
         tenants=tenants,
         views=list_views(asked.ledger, asked.person.user_id),

@@ -53,7 +53,7 @@ def live(asked: Asked) -> Response:
 
 def diagnostics(asked: Asked) -> Response:
     """What exceptions said, attempt by attempt: shown to those who ask for it."""
-    return asked.fragment("run_diagnostics.html", run=find_run(asked))
+    return asked.part("run_diagnostics.html", run=find_run(asked))
 
 
 def cancel(asked: Asked) -> Response:
