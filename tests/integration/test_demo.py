@@ -19,7 +19,7 @@ import pytest
 
 from lastword.config import load_config
 from lastword_jobs.demo.system import environment_of
-from tests.processes import environment, lastword, processes_of, spawn
+from tests.processes import environment, lastword, lastword_anew, processes_of, spawn
 from tests.support import until
 
 #: Seconds in which the demo has promised to end by itself.
@@ -114,7 +114,7 @@ def test_the_demo_ends_by_itself_with_every_run_right_and_leaves_nothing(folder:
     """Also where the environment says something else than the demo wants."""
     env = settings_in(folder, broker_namespace="elsewhere", log_format="json")
     began = time.monotonic()
-    done = lastword("demo", env=env, within_s=DEMO_WITHIN_S + 20)
+    done = lastword_anew("demo", env=env, within_s=DEMO_WITHIN_S + 20)
     assert done.returncode == 0, done.stdout + done.stderr
     assert time.monotonic() - began < DEMO_WITHIN_S
     lines = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.startswith("│")]
