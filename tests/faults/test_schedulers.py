@@ -19,11 +19,13 @@ from lastword.identity import run_identity
 from lastword.service.scheduling import NewSchedule, ScheduleService
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
+from tests.campaigns import volume
 from tests.faults.test_redispatch import accept_many, counted, executions
 from tests.fleets import LEASE_S, Fleet
 from tests.support import until
 
-RUNS, SCHEDULES, STEPS = 2_000, 40, 20
+STEPS = volume(8, long=40)
+RUNS, SCHEDULES = 100 * STEPS, 2 * STEPS
 
 
 @dataclass
@@ -168,6 +170,10 @@ def test_schedulers_killed_and_paused_at_random_lose_nothing_and_do_nothing_twic
                 run_ids += [run.run_id for run in accept_many(fleet, RUNS // STEPS)]
                 strikes.strike()
                 leaders.ended.wait(dice.uniform(0.5, 1.0))
+            # However the dice fell: one leader at least was struck.
+            while len(leaders.seen) < 2:
+                strikes.strike()
+                leaders.ended.wait(dice.uniform(0.5, 1.0))
             until(
                 lambda: counted(ledger, "status") == {"completed": RUNS + SCHEDULES},
                 within_s=60,
@@ -178,7 +184,6 @@ def test_schedulers_killed_and_paused_at_random_lose_nothing_and_do_nothing_twic
     require_once(fleet, run_ids)
     # From the death of a leader: its lease, and then another's look for it.
     assert leaders.longest_gap_s < LEASE_S, leaders.longest_gap_s
-    assert len(leaders.seen) > 1
 
 
 def require_once(fleet: Fleet, run_ids: list[str]) -> None:
