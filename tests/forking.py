@@ -1,7 +1,7 @@
-"""One process that has imported Lastword; every command asked of it is a fork, as real and quick.
+"""Commands as forks of a process that has imported what they import: as real, and quick.
 
-It imports no test, opens nothing and has one thread, so that a fork begins as a new process does:
-with the environment, folder, arguments and output that it is given.
+That process imports no test, opens nothing and has one thread, so that a fork begins as a new
+process does: with the environment, folder, arguments and output that it is given.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-#: What commands import, on every floor. Nothing here reads the environment when it is imported.
-IMPORTED = (
+#: What `lastword` imports, on every floor. Nothing here reads the environment as it is imported.
+OF_LASTWORD = (
     "lastword.cli.main",
     "lastword_middleware.commands",
     "lastword_scheduler.commands",
@@ -39,13 +39,18 @@ LONGEST = 200_000
 
 
 class Forks:
-    """The asking side. Ends with the process that made it."""
+    """The asking side, for one command at a time. Ends with the process that made it.
 
-    def __init__(self) -> None:
+    Args:
+        module: what `python -m` would run.
+        imported: what it imports each time.
+    """
+
+    def __init__(self, module: str, imported: Sequence[str]) -> None:
         self._asking, serving = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with serving:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(serving.fileno())],
+                [sys.executable, "-m", __name__, str(serving.fileno()), module, *imported],
                 pass_fds=[serving.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd=Path(__file__).parents[1],
@@ -55,6 +60,7 @@ class Forks:
         atexit.register(self.end)
 
     def end(self) -> None:
+        atexit.unregister(self.end)
         self._asking.close()
         self._server.kill()
         self._server.wait()
@@ -62,7 +68,7 @@ class Forks:
     def run(
         self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, within_s: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run `lastword` to its end.
+        """Run the command to its end.
 
         Raises:
             TimeoutExpired: it took longer, and was killed.
@@ -92,7 +98,7 @@ class Forks:
             return None
 
 
-def serve(requests: socket.socket) -> None:
+def serve(requests: socket.socket, module: str) -> None:
     """Answer one request after the other until nobody is there to make any."""
     while True:
         words, fds, _, _ = socket.recv_fds(requests, LONGEST, 3)
@@ -103,7 +109,7 @@ def serve(requests: socket.socket) -> None:
         if pid == 0:
             requests.close()
             os.close(answering)
-            _become(json.loads(words), out, err)
+            _become(module, json.loads(words), out, err)
         with socket.socket(fileno=answering) as answers:
             os.close(out)
             os.close(err)
@@ -114,8 +120,8 @@ def serve(requests: socket.socket) -> None:
                 answers.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-def _become(request: dict[str, Any], out: int, err: int) -> NoReturn:
-    """What `python -m lastword.cli` does, from the moment at which it has imported everything."""
+def _become(module: str, request: dict[str, Any], out: int, err: int) -> NoReturn:
+    """What `python -m` does, from the moment at which the module has imported everything."""
     for fd, standard in ((out, 1), (err, 2)):
         os.dup2(fd, standard)
         os.close(fd)
@@ -127,14 +133,15 @@ def _become(request: dict[str, Any], out: int, err: int) -> NoReturn:
     sys.path[:1] = [request["cwd"], *(folder for folder in wanted if folder)]
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]
-    sys.argv = ["lastword", *request["arguments"]]
-    runpy.run_module("lastword.cli", run_name="__main__", alter_sys=True)
+    sys.argv[1:] = request["arguments"]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
     sys.exit()
 
 
 if __name__ == "__main__":
-    for module in IMPORTED:
-        importlib.import_module(module)
+    descriptor, served, *names = sys.argv[1:]
+    for name in names:
+        importlib.import_module(name)
     # What is there now is never collected, by no fork either: it would copy every page of it.
     gc.freeze()
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(descriptor)), served)

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.forking import Forks
+from tests.forking import OF_LASTWORD, Forks
 
 LASTWORD = (sys.executable, "-m", "lastword.cli")
 
@@ -55,7 +55,7 @@ def lastword_anew(
 
 @cache
 def _forks() -> Forks:
-    return Forks()
+    return Forks("lastword.cli", OF_LASTWORD)
 
 
 def spawn(
