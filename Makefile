@@ -30,7 +30,7 @@ test: $(READY) ## All tests, on real Redis, RabbitMQ, SQLite and PostgreSQL
 	@tests/install_servers.sh
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-faults-long: $(READY) ## The tests of faults with all their kills, runs and random orders: an hour
+faults-long: $(READY) ## The tests of faults with all their runs and strikes
 	@tests/install_servers.sh
 	CAMPAIGN=long $(BIN)/pytest --numprocesses 2 --dist loadfile --timeout 1200 tests/faults
 

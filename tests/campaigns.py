@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-#: `long`: as much as was ever found to be of use, in many minutes; else enough for every change.
+#: `long`: as much as finds what is rare; else enough for every change.
 IS_LONG = os.environ.get("CAMPAIGN") == "long"
 
 
