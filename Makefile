@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test bench demo up clean
+.PHONY: help setup check test faults-long bench demo up clean
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install everything into .venv
 
@@ -29,6 +29,10 @@ check: $(READY) ## Format, lint, types, layering
 test: $(READY) ## All tests, on real Redis, RabbitMQ, SQLite and PostgreSQL
 	@tests/install_servers.sh
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
+
+faults-long: $(READY) ## The tests of faults with all their runs and strikes
+	@tests/install_servers.sh
+	CAMPAIGN=long $(BIN)/pytest --numprocesses 2 --dist loadfile --timeout 1200 tests/faults
 
 bench: $(READY) ## Time to truth over 50 kills, jobs/s as ratios, sweeps (QUICK=1: short, OUT=file: JSON)
 	@$(BIN)/python -m benchmarks

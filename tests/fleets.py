@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from lastword.storage.ledger import Ledger, Row
 from lastword.supervisor import Supervisor
 from lastword_middleware.broker import worker_broker
 from lastword_middleware.installing import install
+from tests.processes import processes_of
 from tests.support import FLEET_OPERATIONS, Scene, until
 from tests.workers import tracker_of
 
@@ -96,9 +100,19 @@ def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> 
     declare(broker)
     with Supervisor(environment, tmp_path / "logs") as supervisor:
         yield Fleet(supervisor, application, Scene(ledger), tmp_path, redis_url)
+        _kill_all(tmp_path)
     application.ledger.close()
     tracker_of(broker).ledger.close()
     broker.close()
+
+
+def _kill_all(folder: Path) -> None:
+    """Spare what nobody looks at any more the seconds of an end in good order."""
+    found = processes_of(str(folder))
+    # What watches over the others first: it would tell of their deaths, to the next test perhaps.
+    for pid in sorted(found, key=lambda pid: "lastword_middleware.sentinel" not in found[pid]):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def declare(broker: Broker) -> None:

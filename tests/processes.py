@@ -7,8 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests.forking import OF_LASTWORD, Forks
 
 LASTWORD = (sys.executable, "-m", "lastword.cli")
 
@@ -40,7 +43,14 @@ def environment(**settings: object) -> dict[str, str]:
 def lastword(
     *arguments: str, env: Mapping[str, str], cwd: Path | None = None, within_s: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command to its end, in a fork of a process that has imported it already."""
+    return _forks().run(arguments, env=env, cwd=cwd or Path.cwd(), within_s=within_s)
+
+
+def lastword_anew(
+    *arguments: str, env: Mapping[str, str], cwd: Path | None = None, within_s: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end as a shell does: in a new interpreter."""
     return subprocess.run(
         [*LASTWORD, *arguments],
         env=dict(env),
@@ -49,6 +59,11 @@ def lastword(
         text=True,
         timeout=within_s,
     )
+
+
+@cache
+def _forks() -> Forks:
+    return Forks("lastword.cli", OF_LASTWORD)
 
 
 def spawn(

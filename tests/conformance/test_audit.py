@@ -15,16 +15,12 @@ from lastword.config import Config
 from lastword.errors import LedgerUnavailable
 from lastword.legitimacy import Gate
 from lastword.reading.audit import AuditFilter, list_audit, walk_audit
-from lastword.reading.notifications import count_unread, list_notifications
 from lastword.reading.viewers import Scope
 from lastword.reasons import Reason
 from lastword.repeating import repeat_run
-from lastword.service import RunService
 from lastword.service.api_tokens import new_token, revoke_token
 from lastword.service.audit import Actor, ActorKind, Entry, write_audit
 from lastword.service.members import add_user, disable_user, grant, revoke, set_overseer
-from lastword.service.notifying import mark_read
-from lastword.service.requests import Denial
 from lastword.service.sessions import end_session, open_session
 from lastword.service.tenants import (
     add_tenant,
@@ -33,7 +29,7 @@ from lastword.service.tenants import (
     set_writable,
     suspend_tenant,
 )
-from lastword.service.values import AttemptEnd, Barred, Verdict
+from lastword.service.values import AttemptEnd, Verdict
 from lastword.starting import Application, start_in
 from lastword.states import Outcome, Source, Status
 from lastword.storage.ledger import Ledger
@@ -79,6 +75,8 @@ def unwritable(ledger: Ledger) -> Iterator[None]:
     finally:
         with ledger.transaction():
             ledger.execute("DROP TRIGGER no_entry" + (" ON lastword_audit" if postgres else ""))
+            if postgres:
+                ledger.execute("DROP FUNCTION no_entry()")
 
 
 def actions(ledger: Ledger, **wanted: Any) -> list[tuple[str, str, str]]:
@@ -274,76 +272,3 @@ def test_the_log_is_read_in_scope_and_page_by_page(scene: Scene) -> None:
     seen = [entry["target_id"] for page in pages for entry in page]
     assert seen == [str(number) for number in reversed(range(250))]
     assert list_audit(scene.ledger, AuditFilter(scopes=())) == []
-
-
-SCOPES = (Scope("north", Role.VIEWER),)
-
-
-def told(ledger: Ledger, user: str = "ada") -> list[tuple[str, str]]:
-    return [
-        (note["run_id"], note["outcome"])
-        for note in list_notifications(ledger, user, scopes=SCOPES, labels={})
-    ]
-
-
-def test_the_initiator_is_told_once_when_the_run_has_ended_and_never_before(scene: Scene) -> None:
-    """I10."""
-    worker = scene.worker()
-    run = scene.accept(tenant_id="n1", workspace_id="north", initiator_id="ada")
-    assert told(scene.ledger) == []
-    scene.claim(run, worker)
-    assert told(scene.ledger) == []
-    end = AttemptEnd(run, 1, worker, Outcome.SUCCEEDED)
-    for _ in range(2):
-        scene.runs.finish([end])
-    assert told(scene.ledger) == [(run, "succeeded")]
-    assert count_unread(scene.ledger, "ada", scopes=SCOPES) == 1
-    assert mark_read(scene.ledger, "ada", run) == 1
-    assert mark_read(scene.ledger, "ada", run) == 0
-    assert count_unread(scene.ledger, "ada", scopes=SCOPES) == 0
-
-
-@pytest.mark.parametrize("ended_by", ["reconciler", "operator", "start", "gate"])
-def test_whoever_ends_a_run_its_initiator_is_told(scene: Scene, ended_by: str) -> None:
-    fields: dict[str, Any] = {
-        "tenant_id": "n1",
-        "workspace_id": "north",
-        "initiator_id": "ada",
-    }
-    if ended_by == "start":
-        suspend_tenant(scene.ledger, "n1")
-        run = started(scene.ledger, "report.build", initiator="ada").run_id
-    else:
-        run = scene.accept(**fields)
-    if ended_by == "operator":
-        scene.runs.cancel([run], by="Bob")
-    if ended_by == "gate":
-        denial = Denial(Reason.TENANT_MISSING, "gone")
-        RunService(scene.ledger).block([Barred(run, 1, None, denial)])
-    if ended_by == "reconciler":
-        worker = scene.worker()
-        scene.claim(run, worker)
-        with scene.ledger.transaction():
-            scene.ledger.execute("UPDATE lastword_worker SET lease_until = 0")
-        scene.runs.close([Verdict(run, Status.RUNNING, 1, 1, Reason.WORKER_LOST, {})])
-    [(told_of, _)] = told(scene.ledger)
-    assert told_of == run
-
-
-def test_nobody_is_told_of_runs_of_the_system_or_of_a_person_nobody_knows(scene: Scene) -> None:
-    for initiator in (None, "nobody"):
-        run = scene.accept(tenant_id="n1", workspace_id="north", initiator_id=initiator)
-        scene.runs.cancel([run], by="Bob")
-    with scene.ledger.session():
-        assert scene.ledger.execute("SELECT * FROM lastword_notification") == []
-
-
-def test_notifications_go_with_their_runs_and_with_the_right_to_see_them(scene: Scene) -> None:
-    run = scene.accept(tenant_id="n1", workspace_id="north", initiator_id="ada")
-    scene.runs.cancel([run], by="Bob")
-    assert count_unread(scene.ledger, "ada", scopes=()) == 0
-    assert list_notifications(scene.ledger, "ada", scopes=(), labels={}) == []
-    assert told(scene.ledger) == [(run, "cancelled")]
-    with scene.ledger.transaction():
-        scene.ledger.execute("DELETE FROM lastword_run")
-        assert scene.ledger.execute("SELECT * FROM lastword_notification") == []

@@ -24,8 +24,8 @@ def test_migrating_twice_changes_nothing(ledger: Ledger) -> None:
     require_current_schema(ledger)
 
 
-def test_an_empty_database_is_refused_with_the_command_to_run(database_url: str) -> None:
-    empty = open_ledger(database_url)
+def test_an_empty_database_is_refused_with_the_command_to_run(empty_database_url: str) -> None:
+    empty = open_ledger(empty_database_url)
     with pytest.raises(SchemaError, match="lastword migrate"):
         require_current_schema(empty)
     empty.close()
@@ -43,12 +43,12 @@ def test_a_ledger_of_a_newer_version_is_refused(ledger: Ledger) -> None:
             refuse(ledger)
 
 
-def test_processes_that_migrate_at_once_all_find_it_done(database_url: str) -> None:
+def test_processes_that_migrate_at_once_all_find_it_done(empty_database_url: str) -> None:
     errors: list[BaseException] = []
     ready = threading.Barrier(4)
 
     def migrate_here() -> None:
-        ledger = open_ledger(database_url)
+        ledger = open_ledger(empty_database_url)
         ready.wait()
         try:
             migrate(ledger)

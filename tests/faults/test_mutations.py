@@ -1,7 +1,8 @@
 """Each guard taken away in turn: a copy of the package without it must fail the test named for it.
 
 A guard that nothing misses is either not needed or not tested. The copy is tried in a process of
-its own, with the folder of the copy in the place of `platform`.
+its own, with the folder of the copy in the place of `platform`; that process is a fork of one that
+has imported pytest and what is not ours.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
 from tests.faults.mutations import OF_ENDS, OF_STARTS, OF_THE_MOVE, Edit, Mutation
 from tests.faults.mutations_of_the_gate import OF_THE_GATE
 from tests.faults.mutations_of_verdicts import OF_PARENTS_AND_OPERATORS, OF_VERDICTS
+from tests.forking import Forks
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +31,13 @@ MUTATIONS = (
 
 #: Copies that are tried at once.
 AT_ONCE = 2
+
+#: What is the same whatever is tried: nothing of ours.
+IMPORTED = (
+    *("pytest", "_pytest.python", "_pytest.fixtures", "_pytest.main", "_pytest.terminal"),
+    *("peewee", "playhouse.migrations", "playhouse.pool", "psycopg", "redis", "structlog"),
+    *("cronsim", "rich.console", "uuid_utils", "click", "dramatiq"),
+)
 
 #: A copy that is imported says so: what was tried was it, and not the original.
 TRACE = """
@@ -55,14 +64,17 @@ def copy_of_the_package(folder: Path, edits: tuple[Edit, ...]) -> Path:
     return edited
 
 
-def try_copy(folder: Path, edits: tuple[Edit, ...], tests: dict[str, set[str]]) -> Tried:
+def try_copy(
+    folder: Path, idle: Queue[Forks], edits: tuple[Edit, ...], tests: dict[str, set[str]]
+) -> Tried:
     """Run tests, by file, on SQLite and on the copy."""
     edited = copy_of_the_package(folder, edits)
     names = {name for of_file in tests.values() for name in of_file}
     roots = [folder, *(ROOT / name for name in ("middleware", "jobs", "scheduler"))]
-    tried = subprocess.run(
+    forks = idle.get()
+    tried = forks.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"),
+            *("-q", "-x", "-p", "no:cacheprovider"),
             # Neither is used by these tests, and both take long to import.
             *("-p", "no:hypothesispytest", "-p", "no:anyio"),
             *("--tb=line", "-o", f"pythonpath={' '.join(map(str, roots))}"),
@@ -71,37 +83,52 @@ def try_copy(folder: Path, edits: tuple[Edit, ...], tests: dict[str, set[str]]) 
         ],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "300"},
-        capture_output=True,
-        text=True,
-        timeout=60,
+        within_s=60,
     )
+    idle.put(forks)
     assert edited.with_suffix(".imported").exists(), tried.stdout + tried.stderr
     return tried
 
 
-def try_mutation(folder: Path, mutation: Mutation) -> Tried:
+def try_mutation(folder: Path, idle: Queue[Forks], mutation: Mutation) -> Tried:
     file, name = mutation.killer
-    return try_copy(folder, mutation.edits, {file: {name}})
+    return try_copy(folder, idle, mutation.edits, {file: {name}})
 
 
 @pytest.fixture(scope="module")
-def tried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Tried]]]:
+def idle() -> Iterator[Queue[Forks]]:
+    """What forks pytest, and is not doing so at the moment."""
+    queue: Queue[Forks] = Queue()
+    started = [Forks("pytest", IMPORTED) for _ in range(AT_ONCE)]
+    for forks in started:
+        queue.put(forks)
+    yield queue
+    for forks in started:
+        forks.end()
+
+
+@pytest.fixture(scope="module")
+def tried(
+    tmp_path_factory: pytest.TempPathFactory, idle: Queue[Forks]
+) -> Iterator[dict[str, Future[Tried]]]:
     """Every mutation by name, being tried."""
     folder = tmp_path_factory.mktemp("mutations")
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {
-            mutation.name: pool.submit(try_mutation, folder / str(number), mutation)
+            mutation.name: pool.submit(try_mutation, folder / str(number), idle, mutation)
             for number, mutation in enumerate(MUTATIONS)
         }
         pool.shutdown(cancel_futures=True)
 
 
-def test_the_same_tests_pass_on_a_copy_with_nothing_taken_away(tmp_path: Path) -> None:
+def test_the_same_tests_pass_on_a_copy_with_nothing_taken_away(
+    tmp_path: Path, idle: Queue[Forks]
+) -> None:
     tests: dict[str, set[str]] = {}
     for mutation in MUTATIONS:
         file, name = mutation.killer
         tests.setdefault(file, set()).add(name)
-    done = try_copy(tmp_path, (), tests)
+    done = try_copy(tmp_path, idle, (), tests)
     assert done.returncode == 0, done.stdout
 
 

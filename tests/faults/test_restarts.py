@@ -22,6 +22,8 @@ from lastword.errors import LastwordError
 from lastword.identity import RunId
 from lastword.orphans import tied
 from lastword.storage.ledger import Ledger
+from lastword.storage.opening import open_ledger
+from lastword.storage.schema import migrate
 from tests.faults.test_redispatch import counted, executions
 from tests.fleets import Fleet
 from tests.postgres import running_postgres
@@ -94,7 +96,11 @@ def postgres() -> Iterator[Any]:
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, sqlite_url: str) -> str:
     if "postgres" in request.fixturenames:
-        return str(request.getfixturevalue("postgres").get_uri())
+        url = str(request.getfixturevalue("postgres").get_uri())
+        ledger = open_ledger(url)
+        migrate(ledger)
+        ledger.close()
+        return url
     return sqlite_url
 
 

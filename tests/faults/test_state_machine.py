@@ -19,7 +19,6 @@ from lastword.service.values import Delivery, Recorded, Refusal, Rejection, Sigh
 from lastword.states import Status
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
-from lastword.storage.schema import migrate
 from lastword_scheduler.probe import MessageState
 from tests.faults.judging import Step
 from tests.faults.life import LEASE_TTL_S, deliveries, verdicts, workers
@@ -229,7 +228,6 @@ def test_whatever_happens_every_run_gets_one_honest_last_word(sqlite_ledger: Led
 
 def test_whatever_happens_on_postgresql_too(new_postgres_url: str) -> None:
     ledger = open_ledger(new_postgres_url)
-    migrate(ledger)
     try:
         assert live(ledger, lives=25)["recorded: moved"]
     finally:

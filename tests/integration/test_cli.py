@@ -117,8 +117,8 @@ def test_an_embedded_broker_without_an_owner_is_one_line(settings: dict[str, str
 @pytest.mark.parametrize(
     "command", [("runs", "list"), ("workers", "list"), ("start", "x"), ("worker",)]
 )
-def test_a_missing_schema_is_one_line(database_url: str, command: tuple[str, ...]) -> None:
-    line = complaint(1, *command, env=environment(database_url=database_url))
+def test_a_missing_schema_is_one_line(empty_database_url: str, command: tuple[str, ...]) -> None:
+    line = complaint(1, *command, env=environment(database_url=empty_database_url))
     assert "lacks" in line
     assert line.endswith("run `lastword migrate`")
 
@@ -162,8 +162,8 @@ def test_wrong_words_are_one_line_that_names_the_help(arguments: tuple[str, ...]
     assert "--help`." in complaint(2, *arguments, env=environment())
 
 
-def test_migrating_twice_changes_nothing_the_second_time(database_url: str) -> None:
-    env = environment(database_url=database_url)
+def test_migrating_twice_changes_nothing_the_second_time(empty_database_url: str) -> None:
+    env = environment(database_url=empty_database_url)
     first, second = said("migrate", env=env), said("migrate", env=env)
     assert "applied lastword/0001_ledger" in first
     assert [line for line in second.splitlines() if not line.endswith("is current")] == []

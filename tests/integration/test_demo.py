@@ -19,7 +19,14 @@ import pytest
 
 from lastword.config import load_config
 from lastword_jobs.demo.system import environment_of
-from tests.processes import environment, free_port, lastword, processes_of, spawn
+from tests.processes import (
+    environment,
+    free_port,
+    lastword,
+    lastword_anew,
+    processes_of,
+    spawn,
+)
 from tests.support import until
 
 #: Seconds in which the demo has promised to end by itself.
@@ -56,15 +63,21 @@ def other_folder() -> Iterator[Path]:
 
 def settings_in(folder: Path, **settings: object) -> dict[str, str]:
     settings = {"web_addr": f"127.0.0.1:{free_port()}", **settings}
-    return {**environment(**settings), "TMPDIR": str(folder)}
+    # Dramatiq's threads look up this often, in milliseconds; a stop takes two such looks.
+    quick = {"dramatiq_worker_timeout": "100"}
+    return {**environment(**settings), **quick, "TMPDIR": str(folder)}
 
 
 def up_in(folder: Path) -> tuple[dict[str, str], subprocess.Popen[str]]:
     """A system of its own in `folder`, once it runs."""
-    env = settings_in(folder, data_dir=folder / "data")
-    process = spawn("up", *SMALL, env=env)
+    env, process = starting_in(folder)
     line_with(process, READY)
     return env, process
+
+
+def starting_in(folder: Path) -> tuple[dict[str, str], subprocess.Popen[str]]:
+    env = settings_in(folder, data_dir=folder / "data")
+    return env, spawn("up", *SMALL, env=env)
 
 
 def line_with(process: subprocess.Popen[str], words: str) -> str:
@@ -115,7 +128,7 @@ def test_the_demo_ends_by_itself_with_every_run_right_and_leaves_nothing(folder:
     """Also where the environment says something else than the demo wants."""
     env = settings_in(folder, broker_namespace="elsewhere", log_format="json")
     began = time.monotonic()
-    done = lastword("demo", env=env, within_s=DEMO_WITHIN_S + 20)
+    done = lastword_anew("demo", env=env, within_s=DEMO_WITHIN_S + 20)
     assert done.returncode == 0, done.stdout + done.stderr
     assert time.monotonic() - began < DEMO_WITHIN_S
     lines = [line.split("│")[1:-1] for line in done.stdout.splitlines() if line.startswith("│")]
@@ -195,7 +208,9 @@ def test_an_up_whose_redis_was_killed_says_so_and_ends(folder: Path) -> None:
 
 
 def test_two_systems_side_by_side_do_not_meet(folder: Path, other_folder: Path) -> None:
-    (one, first), (two, second) = up_in(folder), up_in(other_folder)
+    (one, first), (two, second) = starting_in(folder), starting_in(other_folder)
+    for process in (first, second):
+        line_with(process, READY)
     urls = [(path / "data" / "broker.url").read_text() for path in (folder, other_folder)]
     assert urls[0] != urls[1]
     run = value("start", "policy.sync", "--tenant", "contoso", env=one)["run_id"]

@@ -138,6 +138,8 @@ def own(ledger: Ledger, database_url: str) -> Iterator[Any]:
     yield database
     if not database.is_closed():
         database.close()
+    with ledger.transaction():
+        ledger.execute("DROP TABLE orders")
 
 
 @pytest.fixture

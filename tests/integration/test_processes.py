@@ -163,7 +163,7 @@ def test_a_worker_survives_a_failover_and_loses_no_delayed_message(fleet: Fleet)
 
 @pytest.mark.parametrize("hangs", ["", "yes"], ids=["stops", "hangs"])
 def test_a_worker_whose_master_was_killed_does_not_live_on_alone(fleet: Fleet, hangs: str) -> None:
-    quick = {"LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "1", "LASTWORD_STOP_WAIT": "6"}
+    quick = {"LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "1", "LASTWORD_STOP_WAIT": "3"}
     quick["FLEET_HANGS"] = hangs
     environment = {**os.environ, **fleet.supervisor.environment, **quick}
     output = fleet.folder / "worker.log"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lastword.access import Role
 from lastword.config import Config
 from lastword.storage.ledger import Ledger
+from tests.web.starting import startable as startable
 from tests.web.world import SHIPPED, World, world_of
 
 
@@ -36,3 +38,11 @@ def both(ledger: Ledger, web_config: Config) -> Iterator[World]:
     """The same on both databases."""
     with world_of(ledger, replace(web_config)) as made:
         yield made
+
+
+@pytest.fixture
+def web(world: World) -> World:
+    """Whoever asks owns the workspace."""
+    world.person("ada", Role.OWNER)
+    world.sign_in("ada")
+    return world
