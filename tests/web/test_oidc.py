@@ -5,17 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 import pytest
-import uvicorn
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 from starlette.applications import Starlette
@@ -30,6 +27,7 @@ from lastword.service.members import disable_user, grant
 from lastword.storage.ledger import Ledger
 from lastword.web import oidc
 from tests.processes import free_port
+from tests.web.serving import serving
 from tests.web.world import OWN, World, world_of
 
 CLIENT_ID, CLIENT_SECRET = "lastword", secrets.token_urlsafe(16)
@@ -103,21 +101,6 @@ class Provider:
                 Route("/token", self.token, methods=["POST"]),
             ]
         )
-
-
-@contextmanager
-def serving(app: Starlette, port: int) -> Iterator[None]:
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 10
-    while not server.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    yield
-    server.should_exit = True
-    thread.join(10)
 
 
 @pytest.fixture

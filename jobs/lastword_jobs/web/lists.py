@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from peewee import Field, Model, fn
+from peewee import SQL, Field, Model, fn
 
 from lastword.storage.ledger import Ledger, Row
 from lastword.times import to_iso
@@ -38,7 +38,7 @@ def latest(
 
 def count_of(ledger: Ledger, table: type[Model], tenant_id: str, where: Any = None) -> int:
     """How many records of a tenant there are."""
-    query = table.select(fn.COUNT()).where(
+    query = table.select(fn.COUNT(SQL("*"))).where(
         table.tenant_id == tenant_id  # type: ignore[attr-defined]
     )
     if where is not None:

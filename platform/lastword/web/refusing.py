@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Any
 
 from starlette.responses import Response
 
-from lastword.errors import LastwordError, LedgerUnavailable, StartRefused, Unavailable
+from lastword.errors import LastwordError, LedgerUnavailable, SchemaError, StartRefused, Unavailable
 from lastword.web.asking import Asked, Forbidden, NotFound, Unauthenticated
 from lastword.web.fields import BadInput
 
@@ -27,13 +28,22 @@ def refuse(asked: Asked, is_api: bool, error: LastwordError | None) -> Response:
         body = {"error": {"code": code, "message": sentence, "request_id": asked.request_id}}
         response = asked.json(body, status=status)
     else:
-        # What stands around a page is read from the ledger, and would break as well.
-        broken = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        shown = replace(asked, viewer=None) if broken else asked
-        response = shown.page("refusal.html", status=status, code=status, sentence=sentence)
+        response = _page(asked, status, sentence)
     if status is HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _page(asked: Asked, status: HTTPStatus, sentence: str) -> Response:
+    shown: dict[str, Any] = {"status": status, "code": status, "sentence": sentence}
+    bare = replace(asked, viewer=None)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        # What stands around a page is read from the ledger, and would break as well.
+        return bare.page("refusal.html", **shown)
+    try:
+        return asked.page("refusal.html", **shown)
+    except LastwordError:
+        return bare.page("refusal.html", **shown)
 
 
 def status_of(error: LastwordError | None) -> HTTPStatus:
@@ -47,6 +57,7 @@ def status_of(error: LastwordError | None) -> HTTPStatus:
         (BadInput, HTTPStatus.UNPROCESSABLE_ENTITY),
         (StartRefused, HTTPStatus.UNPROCESSABLE_ENTITY),
         (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+        (SchemaError, HTTPStatus.SERVICE_UNAVAILABLE),
     ):
         if isinstance(error, kind):
             return status
@@ -59,4 +70,6 @@ def sentence_of(error: LastwordError | None) -> str:
         return "Something broke that nobody foresaw. Its request is named in the log."
     if isinstance(error, LedgerUnavailable):
         return "The ledger does not answer. Nothing is lost; try again in a moment."
+    if isinstance(error, SchemaError):
+        return "The ledger is of another version than this web. Run `lastword migrate`."
     return error.sentence
