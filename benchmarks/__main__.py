@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.list_page import measure_list_page
 from benchmarks.sweeping import measure_sweep
 from benchmarks.throughput import measure_throughput
 from benchmarks.time_to_truth import measure
@@ -34,6 +35,7 @@ def main() -> int:
     rows += measure_throughput(DATABASES, jobs=3_000 if quick else 10_000, rounds=3)
     size = (50_000, 1_000) if quick else (1_000_000, 10_000)
     rows += measure_sweep(DATABASES, total=size[0], active=size[1], rounds=5)
+    rows += measure_list_page(DATABASES, total=size[0], active=size[1], rounds=40)
     _show(rows)
     if out := os.environ.get("OUT"):
         Path(out).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

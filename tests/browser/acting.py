@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Visit
+from tests.browser.visit import Visit
 
 
 def start(visit: Visit, page: str, button: str, label: str) -> str:

@@ -11,8 +11,8 @@ from lastword.reasons import Reason
 from lastword.service import RunService
 from lastword.service.requests import Denial, NewRun
 from tests.browser.acting import done
-from tests.browser.conftest import Visit
 from tests.browser.system import TENANTS, System
+from tests.browser.visit import Visit
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -80,6 +80,8 @@ def expected(entry: Entry, role: Role | None, *, in_scope: bool) -> set[int]:
     if named(entry) and not in_scope:
         return {404}
     has = role is not None and (needs is None or needs in CAPABILITIES[role])
+    if entry.path.endswith("/stream") and has:
+        return {503}
     if needs is None or has:
         return OPENED | ({404} if entry.path == _OWN_EVENT else set())
     if not named(entry) and needs is Capability.VIEW:

@@ -219,5 +219,7 @@ def world_of(
     ):
         add_tenant(ledger, tenant_id=tenant, name=tenant.upper(), workspace_id=workspace)
     app = create_app(config, ledger, open_application=open_application)
+    # This client waits for the end of an answer, and a stream has none.
+    app.state.site.streams.most = 0
     with TestClient(app, base_url=ORIGIN) as client:
         yield World(ledger, config, client, Scene(ledger))

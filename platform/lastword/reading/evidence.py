@@ -58,13 +58,3 @@ def surroundings_of(ledger: Ledger, run_id: str) -> Surroundings:
         stale_at_ms=row["stale_at"],
         claimed_at_ms=row["claimed_at"],
     )
-
-
-def silence_of_reconcilers(ledger: Ledger) -> float | None:
-    """Seconds since a reconciler last succeeded; None if none ever did."""
-    with ledger.session():
-        [row] = ledger.execute(
-            f"SELECT {ledger.dialect.now_ms} - MAX(succeeded_at) AS silent FROM lastword_sweep "
-            f"WHERE SUBSTR(job, 1, 10) = 'reconcile.'"
-        )
-    return None if row["silent"] is None else float(row["silent"]) / 1000

@@ -9,21 +9,31 @@ from lastword.reading.viewers import Scope
 from lastword.storage.ledger import Ledger, Row
 from lastword.times import to_iso
 
+#: Unread notifications that are counted at most.
+MOST_UNREAD = 100
+
+
+def unread_of(
+    ledger: Ledger, user_id: str, *, scopes: Sequence[Scope], at_most: int
+) -> tuple[str, list[object]]:
+    """A query for how many notifications a person has not read, of runs that they may see."""
+    visible, places = in_scope(ledger.dialect, scopes)
+    query = (
+        "SELECT COUNT(*) FROM (SELECT 1 FROM lastword_notification AS note "
+        "JOIN lastword_run ON lastword_run.id = note.run_id "
+        f"WHERE note.user_id = {ledger.dialect.param} AND note.read_at IS NULL AND {visible} "
+        f"LIMIT {int(at_most)}) AS unread"
+    )
+    return query, [user_id, *places]
+
 
 def count_unread(
-    ledger: Ledger, user_id: str, *, scopes: Sequence[Scope], at_most: int = 100
+    ledger: Ledger, user_id: str, *, scopes: Sequence[Scope], at_most: int = MOST_UNREAD
 ) -> int:
     """How many notifications a person has not read, counted no further than `at_most`."""
-    visible, places = in_scope(ledger.dialect, scopes)
+    query, values = unread_of(ledger, user_id, scopes=scopes, at_most=at_most)
     with ledger.session():
-        [row] = ledger.execute(
-            "SELECT COUNT(*) AS unread FROM (SELECT 1 FROM lastword_notification AS note "
-            "JOIN lastword_run ON lastword_run.id = note.run_id "
-            f"WHERE note.user_id = {ledger.dialect.param} AND note.read_at IS NULL AND {visible} "
-            f"LIMIT {int(at_most)}) AS unread",
-            user_id,
-            *places,
-        )
+        [row] = ledger.execute(f"SELECT ({query}) AS unread", *values)
     return int(row["unread"])
 
 

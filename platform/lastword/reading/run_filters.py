@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from lastword.reading.freshness import Freshness, ProblemClass, freshness_sql, problem_class_sql
 from lastword.reading.viewers import Scope
@@ -24,6 +23,11 @@ Condition = tuple[str, list[object]]
 _IS_ACTIVE = "completed_at IS NULL"
 _ENDED_BADLY = "outcome IN ('blocked', 'failed', 'partially_succeeded')"
 _IS_RECONCILED = "closed_by IN ('adapter', 'backup_schedule', 'generic', 'sentinel')"
+
+_BY_INDEX = "created_at DESC, id DESC"
+# The active ones are few among many, and have an index of their own: neither place nor order may
+# lead a planner through the history in search of them.
+_APART = "created_at + 0 DESC, id DESC"
 
 assert all(f"'{outcome}'" in _ENDED_BADLY for outcome in set(Outcome) - WELL_ENDED - {"pending"})
 assert all(f"'{source}'" in _IS_RECONCILED for source in RECONCILERS)
@@ -66,22 +70,25 @@ class RunFilter:
 
 def selection(dialect: Dialect, wanted: RunFilter, *, limit: int) -> Condition:
     """A query for the ids of the newest runs that fit, and its values."""
-    shared = _shared(dialect, wanted)
-    branches = [
-        _all([*parts, *shared])
-        for parts in product(_places(dialect, wanted.scopes), _troubles(dialect, wanted))
-    ]
-    if not branches:
+    parts: list[tuple[str, Condition]] = []
+    for trouble in _troubles(dialect, wanted):
+        apart = trouble[0].startswith(_IS_ACTIVE) or _IS_ACTIVE in _hints(wanted)
+        conditions = [trouble, *_shared(dialect, wanted, apart=apart)]
+        order = _APART if apart else _BY_INDEX
+        for place in _places(dialect, wanted.scopes, apart=apart):
+            parts.append((order, _all([place, *conditions])))
+    if not parts:
         return "SELECT id FROM lastword_run WHERE FALSE", []
-    if len(branches) > MOST_BRANCHES:
-        text = " OR ".join(f"({condition})" for condition, _ in branches)
-        branches = [(f"({text})", [value for _, values in branches for value in values])]
-    newest = f"ORDER BY created_at DESC, id DESC LIMIT {int(limit)}"
+    if len(parts) > MOST_BRANCHES:
+        text = " OR ".join(f"({condition})" for _, (condition, _) in parts)
+        values = [value for _, (_, some) in parts for value in some]
+        parts = [(_BY_INDEX, (f"({text})", values))]
     queries = [
-        f"SELECT id FROM (SELECT id FROM lastword_run WHERE {condition} {newest}) AS part_{number}"
-        for number, (condition, _) in enumerate(branches)
+        f"SELECT id FROM (SELECT id FROM lastword_run WHERE {condition} "
+        f"ORDER BY {order} LIMIT {int(limit)}) AS part_{number}"
+        for number, (order, (condition, _)) in enumerate(parts)
     ]
-    return " UNION ALL ".join(queries), [value for _, values in branches for value in values]
+    return " UNION ALL ".join(queries), [value for _, (_, some) in parts for value in some]
 
 
 def in_scope(dialect: Dialect, scopes: Sequence[Scope] | None) -> Condition:
@@ -93,18 +100,22 @@ def in_scope(dialect: Dialect, scopes: Sequence[Scope] | None) -> Condition:
     return f"({text})", [value for _, values in places for value in values]
 
 
-def _places(dialect: Dialect, scopes: Sequence[Scope] | None) -> list[Condition]:
+def _places(
+    dialect: Dialect, scopes: Sequence[Scope] | None, *, apart: bool = False
+) -> list[Condition]:
     if scopes is None:
         return [("TRUE", [])]
+    workspace = "COALESCE(workspace_id, '')" if apart else "workspace_id"
+    tenant = "COALESCE(tenant_id, '')" if apart else "tenant_id"
     places: list[Condition] = []
     for scope in scopes:
         if scope.workspace_id is None:
-            places.append(("workspace_id IS NULL", []))
+            places.append((f"{workspace} = ''" if apart else f"{workspace} IS NULL", []))
         elif scope.tenants is None:
-            places.append((f"workspace_id = {dialect.param}", [scope.workspace_id]))
+            places.append((f"{workspace} = {dialect.param}", [scope.workspace_id]))
         else:
-            both = f"workspace_id = {dialect.param} AND tenant_id = {dialect.param}"
-            places += [(both, [scope.workspace_id, tenant]) for tenant in scope.tenants]
+            both = f"{workspace} = {dialect.param} AND {tenant} = {dialect.param}"
+            places += [(both, [scope.workspace_id, name]) for name in scope.tenants]
     return places
 
 
@@ -115,14 +126,17 @@ def _troubles(dialect: Dialect, wanted: RunFilter) -> list[Condition]:
     return [(f"{_IS_ACTIVE} AND {stale}", []), (_ENDED_BADLY, [])]
 
 
-def _shared(dialect: Dialect, wanted: RunFilter) -> list[Condition]:
+def _shared(dialect: Dialect, wanted: RunFilter, *, apart: bool) -> list[Condition]:
     param = dialect.param
+    # What is no bare column has no index.
+    bare = "COALESCE({}, '')" if apart else "{}"
+    created_at = "created_at + 0" if apart else "created_at"
     columns = {
         "status": wanted.status,
         "outcome": wanted.outcome,
-        "operation": wanted.operation,
-        "tenant_id": wanted.tenant_id,
-        "workspace_id": wanted.workspace_id,
+        bare.format("operation"): wanted.operation,
+        bare.format("tenant_id"): wanted.tenant_id,
+        bare.format("workspace_id"): wanted.workspace_id,
         "reason": wanted.reason,
         "initiator_id": wanted.initiator_id,
         freshness_sql(dialect): wanted.freshness_state,
@@ -133,11 +147,11 @@ def _shared(dialect: Dialect, wanted: RunFilter) -> list[Condition]:
         (f"{column} = {param}", [value]) for column, value in columns.items() if value is not None
     ]
     if wanted.since_ms is not None:
-        conditions.append((f"created_at >= {param}", [wanted.since_ms]))
+        conditions.append((f"{created_at} >= {param}", [wanted.since_ms]))
     if wanted.until_ms is not None:
-        conditions.append((f"created_at < {param}", [wanted.until_ms]))
+        conditions.append((f"{created_at} < {param}", [wanted.until_ms]))
     if wanted.before is not None:
-        conditions.append((f"(created_at, id) < ({param}, {param})", list(wanted.before)))
+        conditions.append((f"({created_at}, id) < ({param}, {param})", list(wanted.before)))
     return conditions
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -127,6 +128,27 @@ def show_run(
         attempts = _rows_of(ledger, Attempt, _ATTEMPT, run_id, order=Attempt.number)
         events = _rows_of(ledger, Event, _EVENT, run_id, order=Event.id)
     return _shown(rows[0], attempts, events, labels)
+
+
+def run_stamp(ledger: Ledger, run_id: str, *, scopes: Sequence[Scope] | None) -> str:
+    """A text that is another one whenever a run has changed: its moves, its counts, its freshness.
+
+    Raises:
+        UnknownRun: there is no such run for this reader.
+    """
+    visible, places = in_scope(ledger.dialect, scopes)
+    with ledger.session():
+        rows = ledger.execute(
+            f"SELECT changed_at, dispatch, holder, summary_counts, cancel_requested_at, "
+            f"{freshness_sql(ledger.dialect)} AS freshness FROM lastword_run "
+            f"WHERE id = {ledger.dialect.param} AND {visible}",
+            run_id,
+            *places,
+        )
+    if not rows:
+        raise UnknownRun(f"no run {run_id!r}")
+    text = json.dumps(list(rows[0].values()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def run_status(ledger: Ledger, run_ids: Sequence[str]) -> dict[str, Row]:

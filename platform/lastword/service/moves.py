@@ -250,7 +250,7 @@ def _audited(
             workspace_id=row["workspace_id"],
             tenant_id=row["tenant_id"],
             run_id=row["id"],
-            before={"status": sorted(arrow.origins), "attempt": row["attempt"]},
+            before={"status": " or ".join(sorted(arrow.origins)), "attempt": row["attempt"]},
             after={"status": arrow.target, "outcome": row["outcome"]},
         )
         for row, event in zip(moved, events, strict=True)

@@ -18,7 +18,7 @@ from lastword.logs import log_notice
 from lastword.starting import Application
 from lastword.storage.ledger import Ledger
 from lastword.storage.schema import require_current_schema
-from lastword.web import api, oidc
+from lastword.web import api, oidc, streaming
 from lastword.web.asking import Asked, NotFound
 from lastword.web.guarding import Entry, route_of
 from lastword.web.pages import account, audit, notifications, operations, run, sign_in, workers
@@ -41,6 +41,7 @@ def _not_found(asked: Asked) -> Response:
 OWN_ENTRIES: Sequence[Entry] = (
     *operations.ENTRIES,
     *run.ENTRIES,
+    *streaming.ENTRIES,
     *audit.ENTRIES,
     *notifications.ENTRIES,
     *workers.ENTRIES,

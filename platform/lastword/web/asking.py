@@ -13,8 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from lastword.access import Capability
 from lastword.config import Config
 from lastword.errors import LastwordError
-from lastword.reading.evidence import silence_of_reconcilers
-from lastword.reading.notifications import count_unread
+from lastword.reading.frame import read_frame
 from lastword.reading.tenants import TenantRow
 from lastword.reading.viewers import Scope, Viewer
 from lastword.service.audit import Actor, ActorKind
@@ -181,17 +180,13 @@ class Asked:
         )
 
     def _frame(self) -> dict[str, Any]:
-        # What stands around every page; the banner and the bell cost a statement each.
         if self.viewer is None:
             return {"unread": 0, "silent_s": None, "is_silent": False}
-        silent_s = silence_of_reconcilers(self.ledger)
+        scopes = self.viewer.scopes_with(Capability.VIEW)
+        around = read_frame(self.ledger, self.viewer.user_id, scopes=scopes)
         bound_s = MISSED_SWEEPS * self.config.sweep_interval
         return {
-            "unread": count_unread(
-                self.ledger,
-                self.viewer.user_id,
-                scopes=self.viewer.scopes_with(Capability.VIEW),
-            ),
-            "silent_s": silent_s,
-            "is_silent": silent_s is None or silent_s > bound_s,
+            "unread": around.unread,
+            "silent_s": around.silent_s,
+            "is_silent": around.silent_s is None or around.silent_s > bound_s,
         }

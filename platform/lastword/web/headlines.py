@@ -68,7 +68,15 @@ def _ended(run: Row) -> str:
     if run["reconciled"]:
         by = words.SOURCES.get(run["evidence"]["closed_by"], "A reconciler")
         return f"Reconciled: the {by.lower()} closed it at {_clock(run['completed_at'])}. {because}"
-    return f"{how}{after}: {because}" if because else f"{how}{after}."
+    return f"{how}{after}: {because}" if because else f"{how}{after}{_healed(run)}."
+
+
+def _healed(run: Row) -> str:
+    lost = run["evidence"]["lost_deliveries"]
+    if not lost:
+        return ""
+    workers = "a worker was" if lost == 1 else f"{lost} workers were"
+    return f", on attempt {run['attempt']}: {workers} lost on the way"
 
 
 def _stale(run: Row, around: Surroundings, sweep_interval: float, lease_ttl: float) -> Headline:

@@ -28,6 +28,18 @@ OPENERS_GROUP = "lastword.openers"
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
+#: Streams of one process at once; whoever comes later goes on asking.
+MOST_STREAMS = 200
+
+
+class Streams:
+    """How many streams of events this process has open."""
+
+    def __init__(self, most: int = MOST_STREAMS) -> None:
+        self.most = most
+        self.open = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """A page of every tenant.
@@ -69,6 +81,7 @@ class Site:
         open_application: gives what starts runs; asked when the first run is started, so that
             everything else works without a broker.
         links: the pages that every tenant has.
+        streams: how many streams are open.
     """
 
     config: Config
@@ -76,6 +89,7 @@ class Site:
     rendering: Rendering
     open_application: Callable[[], Application]
     links: Sequence[Link] = field(default=())
+    streams: Streams = field(default_factory=Streams)
 
     @property
     def origin(self) -> str:

@@ -101,6 +101,7 @@ CREATE INDEX lastword_audit_workspace ON lastword_audit (workspace_id, id);
 CREATE INDEX lastword_audit_tenant ON lastword_audit (tenant_id, id) WHERE tenant_id IS NOT NULL;
 CREATE INDEX lastword_audit_run ON lastword_audit (run_id, id) WHERE run_id IS NOT NULL;
 
+CREATE INDEX lastword_run_operation ON lastword_run (workspace_id, operation, created_at, id);
 CREATE INDEX lastword_run_follow_up ON lastword_run (workspace_id, created_at, id)
     WHERE outcome IN ('blocked', 'failed', 'partially_succeeded');
 CREATE INDEX lastword_run_reconciled ON lastword_run (workspace_id, created_at, id)

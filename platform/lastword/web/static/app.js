@@ -43,13 +43,34 @@ const look = () => {
   last = Date.now();
   for (const element of $$("[data-poll]")) htmx.trigger(element, "poll");
 };
-const pace = () => Number(kept("interval") || 5) * 1000;
+// What streams its news need not be asked so often; who gets no stream is asked as ever.
+let news = null;
+let streams = false;
+function listen() {
+  const from = $("[data-stream]")?.dataset.stream;
+  if (!from || news || paused || document.hidden) return;
+  news = new EventSource(from);
+  news.onopen = () => (streams = true);
+  news.onerror = () => (streams = false);
+  news.addEventListener("changed", look);
+  news.addEventListener("over", hush);
+}
+function hush() {
+  news?.close();
+  news = null;
+  streams = false;
+}
+const pace = () => Number(kept("interval") || 5) * (streams ? 6000 : 1000);
 setInterval(() => {
   tellTime();
   if (!paused && !document.hidden && Date.now() - last >= pace()) look();
 }, 1000);
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && !paused) look();
+  if (document.hidden) hush();
+  else if (!paused) {
+    look();
+    listen();
+  }
 });
 
 // Only changes are said aloud.
@@ -121,7 +142,11 @@ document.addEventListener("click", (event) => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
     $("span", pause).textContent = paused ? "Go on" : "Pause";
-    if (!paused) look();
+    if (paused) hush();
+    else {
+      look();
+      listen();
+    }
   }
   const copy = target.closest("[data-copy-link], [data-copy-from]");
   if (copy) copied(copy);
@@ -203,3 +228,4 @@ if (new URL(location.href).searchParams.has("notice")) {
 }
 tellTime();
 openPanel();
+listen();
