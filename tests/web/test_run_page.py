@@ -102,8 +102,8 @@ def test_a_run_whose_worker_is_gone_says_when_it_was_last_seen_and_when_it_is_ju
     page = web.get(f"/admin/operations/{run}").text
     [headline] = re.findall(r'<p class="sentence">([^<]+)</p>', page)
     assert re.fullmatch(
-        r"Stale for 4 min: Worker \w{6} \(host, process 1\) was last seen at [-\d]* ?\d\d:\d\d:\d\d UTC, "
-        r"limit 10 s; will be judged by [-\d]* ?\d\d:\d\d:\d\d UTC\.",
+        r"Stale for 4 min: Worker \w{6} \(host, process 1\) was last seen at "
+        r"[-\d]* ?\d\d:\d\d:\d\d UTC, limit 10 s; will be judged by [-\d]* ?\d\d:\d\d:\d\d UTC\.",
         headline,
     )
     assert "Next verdict" in page
