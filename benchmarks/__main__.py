@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.list_page import measure_list_page
+from benchmarks.scraping import measure_scrape
 from benchmarks.sweeping import measure_sweep
 from benchmarks.throughput import measure_throughput
 from benchmarks.time_to_truth import measure
@@ -35,6 +36,7 @@ def main() -> int:
     rows += measure_throughput(DATABASES, jobs=3_000 if quick else 10_000, rounds=3)
     size = (50_000, 1_000) if quick else (1_000_000, 10_000)
     rows += measure_sweep(DATABASES, total=size[0], active=size[1], rounds=5)
+    rows += measure_scrape(DATABASES, total=size[0], active=size[1], rounds=10)
     rows += measure_list_page(DATABASES, total=size[0], active=size[1], rounds=40)
     _show(rows)
     if out := os.environ.get("OUT"):

@@ -12,7 +12,7 @@ from lastword.policy_tables import policy_from_table
 from lastword.reading.runs import run_status
 from lastword.reasons import Reason
 from lastword.service import RunService, WorkerService
-from lastword.service.requests import NewRun
+from lastword.service.requests import Denial, NewRun
 from lastword.service.values import Claim, Delivery, Verdict
 from lastword.service.workers import NewWorker
 from lastword.starting import Letter
@@ -109,6 +109,13 @@ class Scene:
         }
         [accepted] = self.runs.accept([NewRun(**request)])
         return accepted.run_id
+
+    def refuse(self, denial: Denial) -> RunId:
+        """A run that is blocked from its start."""
+        run_id = new_run_id()
+        new = NewRun(run_id, policy(), "build_report", "{}", denial=denial)
+        self.runs.refuse(new)
+        return run_id
 
     def claim(self, run_id: RunId, worker_id: WorkerId, *, dispatch: int = 1) -> Claim:
         [claim] = self.runs.claim([Delivery(run_id, dispatch)], worker_id=worker_id)

@@ -56,6 +56,7 @@ class Config:
         session_idle: after how long without a request a session ends.
         session_lifetime: after how long a session ends whatever happens.
         metrics_addr: host and port of the metrics listener.
+        metrics_token: what whoever scrapes has to show; empty means that only loopback may.
         secret_key: signs links and sessions.
         graph_url: base URL of the Graph API.
         graph_token_url: base URL of the token endpoint; empty means the same host.
@@ -98,6 +99,7 @@ class Config:
     session_idle: float = 2 * 3600.0
     session_lifetime: float = 12 * 3600.0
     metrics_addr: str = "127.0.0.1:9464"
+    metrics_token: str = field(default="", repr=False)
     secret_key: str = field(default="", repr=False)
     graph_url: str = field(default="https://graph.microsoft.com", repr=False)
     graph_token_url: str = field(default="https://login.microsoftonline.com", repr=False)
@@ -234,6 +236,10 @@ def _environment_values(environ: Mapping[str, str], *, faults: list[str]) -> dic
     return values
 
 
+#: Endings of keys whose values may hold a secret.
+_HIDDEN = ("secret", "secret_key", "_token", "_url")
+
+
 def _set(values: dict[str, Any], key: str, value: object, *, place: str, faults: list[str]) -> None:
     reader = READERS.get(key)
     if reader is None:
@@ -242,7 +248,9 @@ def _set(values: dict[str, Any], key: str, value: object, *, place: str, faults:
     try:
         values[key] = reader(value)
     except (TypeError, ValueError) as error:
-        shown = "(hidden)" if key.endswith(("secret", "secret_key", "_url")) else repr(value)
+        shown = (
+            "(hidden)" if key.endswith(("secret", "secret_key", "_token", "_url")) else repr(value)
+        )
         faults.append(f"{place} is {shown}; expected {error}")
 
 

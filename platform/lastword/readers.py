@@ -111,6 +111,7 @@ READERS: dict[str, Callable[[object], object]] = {
     "session_idle": _seconds,
     "session_lifetime": _seconds,
     "metrics_addr": web_address,
+    "metrics_token": text_value,
     "secret_key": text_value,
     "graph_url": url_reader("http", "https"),
     "graph_token_url": url_reader("http", "https"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import click
 
@@ -10,9 +11,12 @@ from lastword.cli.opening import open_current
 from lastword.cli.output import json_option, print_rows
 from lastword.config import Config
 from lastword.logs import configure_logging
+from lastword.metrics.collecting import LedgerCollector
+from lastword.metrics.exposing import may_scrape
 from lastword.storage.clock import require_same_clock
 from lastword.timing import chain_of, require_safe, violations
 from lastword_middleware.broker import plain_broker, require_broker
+from lastword_scheduler.broker_metrics import BrokerCollector
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
 from lastword_scheduler.leading import Leadership
@@ -20,7 +24,7 @@ from lastword_scheduler.listening import Look, application, listen
 from lastword_scheduler.metrics import SchedulerCollector
 from lastword_scheduler.process import run_timetable
 from lastword_scheduler.reports import SweepReport
-from lastword_scheduler.timetable import generic_reconciler, timetable
+from lastword_scheduler.timetable import generic_reconciler, sending_broker, timetable
 from lastword_scheduler.verdicts import Action
 
 _COLUMNS = {
@@ -51,13 +55,19 @@ def scheduler(allow_unsafe_timing: bool) -> None:
     contact = Contact(config.lease_ttl)
     leadership = Leadership(ledger, lease_ttl_s=config.lease_ttl, contact=contact)
     jobs = timetable(config, ledger, contact)
-    collector = SchedulerCollector(ledger, jobs, leadership, found)
+    collectors = [
+        LedgerCollector(config, ledger, jobs=[job.name for job in jobs]),
+        SchedulerCollector(ledger, jobs, leadership, found),
+        BrokerCollector(sending_broker(config, ledger), ledger),
+    ]
 
     def ready() -> list[str]:
         return [] if contact.is_kept else [f"the ledger at {ledger.address} does not answer"]
 
     def serve(healthy: Look) -> None:
-        listen(application(collector, healthy=healthy, ready=ready), config.metrics_addr)
+        may = partial(may_scrape, config, config.metrics_addr)
+        app = application(collectors, healthy=healthy, ready=ready, may_scrape=may)
+        listen(app, config.metrics_addr)
 
     run_timetable(jobs, ledger, leadership, config=config, serve=serve)
 

@@ -22,6 +22,9 @@ StartResponse = Callable[..., Any]
 Look = Callable[[], Sequence[str]]
 
 
+_CLOSED = "show the token of LASTWORD_METRICS_TOKEN as `Authorization: Bearer TOKEN`"
+
+
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
@@ -32,18 +35,33 @@ class _SilentHandler(WSGIRequestHandler):
         del format, args
 
 
-def application(collector: Collector, *, healthy: Look, ready: Look) -> Callable[..., Any]:
+def application(
+    collectors: Sequence[Collector],
+    *,
+    healthy: Look,
+    ready: Look,
+    may_scrape: Callable[[str], bool] = lambda authorization: True,
+) -> Callable[..., Any]:
     """What is answered: `/metrics`, `/healthz` and `/readyz`; anything else is not there.
 
     A probe answers 200, or 503 with what is wrong.
+
+    Args:
+        collectors: what is scraped.
+        healthy: what is wrong with this process.
+        ready: why it cannot work.
+        may_scrape: whether whoever shows this Authorization header may scrape.
     """
     registry = CollectorRegistry()
-    registry.register(collector)
+    for collector in collectors:
+        registry.register(collector)
     metrics = make_wsgi_app(registry)
     probes = {"/healthz": healthy, "/readyz": ready}
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
+        if path == "/metrics" and not may_scrape(environ.get("HTTP_AUTHORIZATION", "")):
+            return _plain(start_response, "403 Forbidden", _CLOSED)
         if path == "/metrics":
             given: Iterable[bytes] = metrics(environ, start_response)
             return given

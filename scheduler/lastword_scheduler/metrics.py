@@ -30,7 +30,7 @@ _KINDS = ("acted", "skipped", "lost_races")
 
 @dataclass(slots=True, eq=False)
 class SchedulerCollector(Collector):
-    """The jobs of the scheduler. A ledger that cannot be read leaves `lastword_ledger_up 0` only.
+    """The jobs of the scheduler; nothing if the ledger cannot be read, which another says.
 
     Args:
         ledger: where they are kept.
@@ -54,9 +54,7 @@ class SchedulerCollector(Collector):
             sweeps, counters, workers = self._reader.submit(self._read).result(READ_WITHIN_S)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the series says
             log_notice(logging.WARNING, "scrape_failed", why=f"{type(error).__name__}: {error}")
-            yield GaugeMetricFamily("lastword_ledger_up", "The ledger could be read.", value=0)
             return
-        yield GaugeMetricFamily("lastword_ledger_up", "The ledger could be read.", value=1)
         yield GaugeMetricFamily(
             "lastword_reconciler_leader",
             "This scheduler is the one that acts.",
@@ -102,10 +100,10 @@ class SchedulerCollector(Collector):
 
     def _totals(self, counters: dict[tuple[str, str], int]) -> Iterator[Metric]:
         sweeps = CounterMetricFamily(
-            "lastword_reconciler_sweeps", "Runs of the job.", labels=["job", "result"]
+            "lastword_reconciler_sweeps", "Runs of the job.", labels=["task", "result"]
         )
         swept = CounterMetricFamily(
-            "lastword_reconciler_swept", "What the job did.", labels=["job", "kind"]
+            "lastword_reconciler_swept", "What the job did.", labels=["task", "kind"]
         )
         for job in self.jobs:
             for result in SweepResult:
@@ -119,4 +117,4 @@ class SchedulerCollector(Collector):
 
 
 def _gauge(name: str, meaning: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"lastword_reconciler_{name}", meaning, labels=["job"])
+    return GaugeMetricFamily(f"lastword_reconciler_{name}", meaning, labels=["task"])

@@ -192,3 +192,43 @@ class RedisProbe:
 
 def _unreachable(error: redis.RedisError) -> None:
     log_notice(logging.WARNING, "broker_unreachable", why=f"{type(error).__name__}: {error}")
+
+
+#: The kinds of messages that `count_messages` tells apart.
+HELD_KINDS = ("ready", "delayed", "in_hand", "dead")
+
+
+def count_messages(
+    client: redis.Redis, namespace: str, queues: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """How many messages of each kind Redis holds, by queue; a handful of commands for each.
+
+    Raises:
+        redis.RedisError: it does not answer.
+    """
+    found_workers: list[Any] = client.zrange(f"{namespace}:__heartbeats__", 0, -1)
+    workers = [_text(worker) for worker in found_workers]
+    pipeline = client.pipeline(transaction=False)
+    for queue in queues:
+        pipeline.llen(f"{namespace}:{queue}")
+        pipeline.llen(f"{namespace}:{queue}.DQ")
+        pipeline.zcard(f"{namespace}:{queue}.XQ")
+        for worker in workers:
+            pipeline.scard(f"{namespace}:__acks__.{worker}.{queue}")
+            pipeline.scard(f"{namespace}:__acks__.{worker}.{queue}.DQ")
+    answers = iter(pipeline.execute())
+    found = {}
+    for queue in queues:
+        ready, delayed, dead = next(answers), next(answers), next(answers)
+        held = [(next(answers), next(answers)) for _ in workers]
+        found[queue] = {
+            "ready": ready,
+            "delayed": delayed + sum(late for _, late in held),
+            "in_hand": sum(now for now, _ in held),
+            "dead": dead,
+        }
+    return found
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

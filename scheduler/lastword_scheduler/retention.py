@@ -1,12 +1,34 @@
-"""Removes history that is older than it is kept."""
+"""Keeps the ledger small: old history is removed, measures are added up."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from lastword.service.pruning import prune
 from lastword.storage.ledger import Ledger
+from lastword.storage.measures import MOST_FOLDED, fold
 from lastword_scheduler.reports import GivenUp, SweepReport, never
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """Adds up what was measured, so that a scrape reads few rows.
+
+    Args:
+        ledger: where it is.
+    """
+
+    ledger: Ledger
+
+    def sweep(self, given_up: GivenUp = never) -> SweepReport:
+        """Add rows up, batch after batch."""
+        folded: Counter[str] = Counter()
+        while not given_up() and (rows := fold(self.ledger)):
+            folded["folded"] += rows
+            if rows < MOST_FOLDED:
+                break
+        return SweepReport(found=folded.total(), acted=folded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,13 @@ from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
 from lastword_scheduler.probe import BlindProbe, Probe, RedisProbe
 from lastword_scheduler.rescue import BrokerRescue
-from lastword_scheduler.retention import Retention
+from lastword_scheduler.retention import Folding, Retention
 from lastword_scheduler.running import Job
 from lastword_scheduler.slots import SlotKeeper
 from lastword_scheduler.typed import TypedReconciler
+
+#: Seconds between two times that measures are added up.
+FOLD_EVERY_S = 15.0
 
 #: Seconds between two looks for history that is too old.
 PRUNE_EVERY_S = 300.0
@@ -45,6 +48,7 @@ def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
     jobs = [
         Job("reconcile.generic", sweep_s, deadline_s, generic.sweep),
         Job("schedules", sweep_s, deadline_s, SlotKeeper(config, ledger, dispatcher).sweep),
+        Job("measures", FOLD_EVERY_S, deadline_s, Folding(ledger).sweep),
         Job("retention", PRUNE_EVERY_S, PRUNE_EVERY_S, Retention(ledger, config.retention).sweep),
     ]
     # A worker that has just written the record says so itself within its next two beats.

@@ -52,11 +52,13 @@ class System:
         config: the configuration that its processes have.
         ledger: its ledger.
         supervisor: its processes.
+        environment: what makes another process a part of it.
     """
 
     config: Config
     ledger: Ledger
     supervisor: Supervisor
+    environment: dict[str, str]
     started: set[str] = field(default_factory=set)
 
     @property
@@ -91,8 +93,8 @@ class System:
 
 
 @contextmanager
-def running_system() -> Iterator[System]:
-    """Redis, ledger, Graph and web; nobody works and nobody reconciles yet."""
+def running_system(**more: object) -> Iterator[System]:
+    """Redis, ledger, Graph and web, with more settings; nobody works or reconciles yet."""
     folder = Path(tempfile.mkdtemp(prefix="lw-web-", dir="/tmp"))
     (folder / "lastword.toml").write_text(OPERATIONS)
     try:
@@ -107,6 +109,7 @@ def running_system() -> Iterator[System]:
                 "GRAPH_CLIENT_ID": "lastword-local",
                 "GRAPH_CLIENT_SECRET": "made-for-this-test",
                 "CONFIG": str(folder / "lastword.toml"),
+                **{key.upper(): str(value) for key, value in more.items()},
             }
             with _system(
                 folder, {f"LASTWORD_{key}": value for key, value in settings.items()}
@@ -128,7 +131,7 @@ def _system(folder: Path, environment: dict[str, str]) -> Iterator[System]:
         config = load_config(environment)
         ledger = _ledger(config)
         with Supervisor(environment, folder / "logs") as supervisor:
-            system = System(config, ledger, supervisor)
+            system = System(config, ledger, supervisor, environment)
             system.start("web")
             until(lambda: _answers(system), within_s=30, what="the web")
             yield system

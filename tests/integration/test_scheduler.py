@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from lastword.config import Config
 from lastword.errors import LastwordError
+from lastword.metrics.collecting import LedgerCollector
 from lastword.reading.scheduler import list_sweeps, read_leader
 from lastword.service.leading import Contender, LeaderService
 from lastword.storage.clock import require_same_clock
@@ -154,11 +155,12 @@ def test_prometheus_reads_what_the_jobs_did_and_a_ledger_that_is_down_is_one_ser
 ) -> None:
     done = job(lambda given_up: SweepReport(found=7, acted=Counter(close=2), lost_races=1))
     registry = CollectorRegistry()
+    registry.register(LedgerCollector(Config(), ledger, kept_s=0.0))
     registry.register(SchedulerCollector(ledger, [done], leadership))
     runner(ledger, leadership).run(done)
 
     def sample(name: str, **labels: str) -> float | None:
-        return registry.get_sample_value(f"lastword_{name}", {"job": "a.job", **labels})
+        return registry.get_sample_value(f"lastword_{name}", {"task": "a.job", **labels})
 
     assert sample("reconciler_last_sweep_found") == 7
     assert sample("reconciler_interval_seconds") == 1.0
@@ -169,7 +171,8 @@ def test_prometheus_reads_what_the_jobs_did_and_a_ledger_that_is_down_is_one_ser
     assert sample("reconciler_swept_total", kind="lost_races") == 1
     assert registry.get_sample_value("lastword_reconciler_leader") == 1
     with ledger.transaction():
-        ledger.execute("ALTER TABLE lastword_sweep RENAME TO elsewhere")
+        for table in ("sweep", "run"):
+            ledger.execute(f"ALTER TABLE lastword_{table} RENAME TO elsewhere_{table}")
     assert [family.name for family in registry.collect()] == ["lastword_ledger_up"]
     assert registry.get_sample_value("lastword_ledger_up") == 0
 

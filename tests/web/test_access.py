@@ -17,6 +17,7 @@ from lastword.web.site import installed_surfaces
 from tests.web.world import (
     FOREIGN,
     FOREIGN_TENANT,
+    NAMES,
     OTHER_TENANT,
     OWN,
     OWN_TENANT,
@@ -195,7 +196,7 @@ def test_lists_counts_suggestions_exports_and_notifications_hold_nothing_foreign
         assert answer.status_code == 200
         # What the filter itself says is no news.
         said = answer.text.replace(f"workspace_id={FOREIGN}", "")
-        for secret in (foreign, "Bob", FOREIGN_TENANT.upper()):
+        for secret in (foreign, "Bob", NAMES[FOREIGN_TENANT]):
             assert secret not in said, path
     counts = world.get("/admin/operations/counts").text
     assert re.findall(r'data-count="\w+">([^<]*)<', counts) == ["0", "0", "0"]

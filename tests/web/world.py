@@ -33,6 +33,9 @@ from tests.support import Scene
 OWN, FOREIGN = "north", "south"
 OWN_TENANT, OTHER_TENANT, FOREIGN_TENANT = "n1", "n2", "s1"
 
+#: What people call them; the foreign one by a word that stands nowhere by chance.
+NAMES = {OWN_TENANT: "N1", OTHER_TENANT: "N2", FOREIGN_TENANT: "Southwind Traders"}
+
 #: What a browser says of a form of our own.
 SAME_ORIGIN = {"sec-fetch-site": "same-origin"}
 
@@ -217,7 +220,7 @@ def world_of(
         (OTHER_TENANT, OWN),
         (FOREIGN_TENANT, FOREIGN),
     ):
-        add_tenant(ledger, tenant_id=tenant, name=tenant.upper(), workspace_id=workspace)
+        add_tenant(ledger, tenant_id=tenant, name=NAMES[tenant], workspace_id=workspace)
     app = create_app(config, ledger, open_application=open_application)
     # This client waits for the end of an answer, and a stream has none.
     app.state.site.streams.most = 0

@@ -18,6 +18,9 @@ TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 #: Above this share of a limit the provider says how close it is, and it is time to slow down.
 SLOW_DOWN_ABOVE = 0.8
 
+#: Codes that are told exactly; others by their class.
+_TOLD_EXACTLY = frozenset({401, 403, 404, 409, 410, 429})
+
 #: The path below the version that takes many questions at once.
 BATCH = "$batch"
 
@@ -34,6 +37,7 @@ class Wire:
         limits: what may be asked of the provider, shared with other workers.
         urgent: whether a person waits for it.
         sleep: waits for a number of seconds.
+        meter: is told of each request: its method, and its code or `none`.
     """
 
     http: httpx.Client
@@ -43,6 +47,7 @@ class Wire:
     limits: Limits
     urgent: bool = False
     sleep: Callable[[float], None] = time.sleep
+    meter: Callable[[str, str], None] = lambda method, code: None
 
     def most_at_once(self, ask: Ask) -> int:
         """How many questions like this one may be asked together."""
@@ -69,8 +74,10 @@ class Wire:
         try:
             answer = self.http.request(ask.method, url, headers=headers, json=ask.body)
         except httpx.RequestError:
+            self.meter(ask.method, "none")
             return None
         reply = Reply.of(answer)
+        self.meter(ask.method, _code(reply.status))
         self._slow_down(reply)
         return reply
 
@@ -97,6 +104,10 @@ class Wire:
         if (own.scheme, own.netloc) != (given.scheme, given.netloc):
             raise RequestRefused("The provider's next page is on another host.")
         return path
+
+
+def _code(status: int) -> str:
+    return str(status) if status in _TOLD_EXACTLY else f"{status // 100}xx"
 
 
 def _counts_as_write(ask: Ask) -> bool:

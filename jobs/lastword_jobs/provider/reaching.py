@@ -57,6 +57,16 @@ class Provider:
             return cls(config, records, RedisBackend(client=broker.client))
         return cls(config, records, StubBackend())
 
+    def _asked(self, method: str, code: str) -> None:
+        with self.records.transaction():
+            self.records.measure("provider_requests", (method, code))
+
+    def _waited(self, seconds: float) -> None:
+        self.sleep(seconds)
+        with self.records.transaction():
+            labels, waited_ms = ("throttled",), round(seconds * 1000)
+            self.records.measure("provider_wait_ms", labels, waited_ms)
+
     def client(self, run: CurrentRun) -> GraphClient:
         """A client for the tenant of a run.
 
@@ -78,6 +88,7 @@ class Provider:
             correlation_id=run.run_id,
             limits=Limits(self.backend, application.client_id, self.sleep),
             urgent=run.initiator_id is not None,
-            sleep=self.sleep,
+            sleep=self._waited,
+            meter=self._asked,
         )
         return GraphClient(wire, self._tokens, may_block=run.attempt == 1)

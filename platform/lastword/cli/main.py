@@ -10,6 +10,7 @@ import click
 from lastword import __version__
 from lastword.cli.check import check, migrate
 from lastword.cli.healthy import healthy
+from lastword.cli.metrics import metrics
 from lastword.cli.operations import operations
 from lastword.cli.runs import runs
 from lastword.cli.schedules import schedules
@@ -57,7 +58,7 @@ def lastword() -> None:
 
 for group in (operations, runs, schedules, sweeps, tenants, users, workers):
     lastword.add_command(group)
-for command in (check, healthy, migrate, web):
+for command in (check, healthy, metrics, migrate, web):
     lastword.add_command(command)
 
 

@@ -105,7 +105,12 @@ class Accepting:
                 for run_id in self._insert(waiting):
                     answers[run_id] = Accepted(run_id, Acceptance.ACCEPTED)
                 waiting = [request for request in waiting if request.run_id not in answers]
-                answers.update(self._present(waiting))
+                there = self._present(waiting)
+                for request in waiting:
+                    if request.run_id in there:
+                        labels = (request.policy.operation, there[request.run_id].result)
+                        self.ledger.measure("starts_deduplicated", labels)
+                answers.update(there)
                 waiting = [request for request in waiting if request.run_id not in answers]
                 if not waiting:
                     break

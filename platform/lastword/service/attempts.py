@@ -40,6 +40,8 @@ def end_attempts(ledger: Ledger, moved: Sequence[Row], items: Sequence[Mapping[s
     if not moved:
         return
     by_run = {item["run_id"]: item for item in items}
+    for row in moved:
+        ledger.measure("run_attempts", (row["operation"], by_run[row["id"]]["ending"]))
     source = ledger.dialect.batch(
         {
             "run_id": "text",

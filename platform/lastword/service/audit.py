@@ -123,6 +123,8 @@ def write_audit(ledger: Ledger, actor: Actor, entries: Sequence[Entry]) -> None:
             f"FROM {ledger.dialect.batch(_COLUMNS)} AS item",
             as_batch([_row(actor, entry) for entry in entries]),
         )
+        for entry in entries:
+            ledger.measure("audit_events", (entry.action, entry.result))
 
 
 def _row(actor: Actor, entry: Entry) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from lastword.service.audit import RECONCILER_ACTORS, Entry, write_audit
 from lastword.service.children import HAS_RETURNED, NO_CHILD_IS_OPEN, count_off, gathered
 from lastword.service.counters import Counted, count
 from lastword.service.leases import HOLDER_IS_GONE
+from lastword.service.metering import measure_moves
 from lastword.service.notifying import notify_of_ends
 from lastword.states import GATHER, RECONCILERS, TERMINAL, Arrow, EventKind, Outcome, Source
 from lastword.storage.dialects import ColumnType
@@ -30,7 +31,8 @@ SAME_MESSAGE = "COALESCE(message_ref, '') = COALESCE(item_message_ref, '')"
 #: A run's row as a move returns it.
 RETURNED = (
     "id, operation, tenant_id, workspace_id, attempt, dispatch, retries, worker_id, outcome, "
-    "reason, payload, context, available_at, changed_at, parent_id, initiator_id"
+    "reason, payload, context, available_at, changed_at, parent_id, initiator_id, retry_of, "
+    "started_at, claimed_at"
 )
 
 _EVENT_COLUMNS: Mapping[str, ColumnType] = {
@@ -90,6 +92,8 @@ def apply(
         raise ValueError(f"{by} may not draw the arrow {move.arrow.name}")
     ledger.lock("lastword_run", [item["run_id"] for item in items])
     moved = ledger.execute(_statement(ledger, move), as_batch(items))
+    if by in RECONCILERS and len(moved) < len(items):
+        ledger.measure("run_transition_conflicts", (move.arrow.name,), len(items) - len(moved))
     asked = {item["run_id"]: item for item in items}
     told = {
         row["id"]: {key: asked[row["id"]].get(key) for key in ("reason", *move.details)}
@@ -127,6 +131,7 @@ def record(
     told = told or {}
     events = [_event(row, arrow, by=by, told=told.get(row["id"], {})) for row in moved]
     write_events(ledger, events)
+    measure_moves(ledger, arrow, moved, by=by, told=told)
     if arrow.target in TERMINAL:
         notify_of_ends(ledger, moved)
     if by in RECONCILERS:

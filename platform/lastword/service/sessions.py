@@ -54,6 +54,7 @@ def open_session(
         ).execute(ledger.database)
         entry = Entry("session.open", "session", session_id, after={"method": method})
         write_audit(ledger, actor, [entry])
+        ledger.measure("auth_logins", (method, "succeeded"))
     return token
 
 

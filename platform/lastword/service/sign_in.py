@@ -101,6 +101,7 @@ def note_failure(ledger: Ledger, keys: Sequence[str], *, name: str, actor: Actor
             "session.open", "user", name, result=Result.DENIED, reason="wrong_credentials"
         )
         write_audit(ledger, actor, [entry])
+        ledger.measure("auth_logins", ("password", "failed"))
 
 
 def forget_failures(ledger: Ledger, key: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lastword.service.counters import Counted, count
+from lastword.service.metering import observe
 from lastword.storage.ledger import Ledger
 
 
@@ -72,6 +73,7 @@ def record_sweep(ledger: Ledger, record: SweepRecord) -> None:
             record.lost_races,
             record.error,
         )
+        observe(ledger, "sweep_duration", (record.job,), record.duration_s)
         count(ledger, Counted.SWEEPS, f"{record.job}/{record.result}")
         for name in ("acted", "skipped", "lost_races"):
             if getattr(record, name):

@@ -10,6 +10,7 @@ from typing import Any
 from lastword.counts import Number
 from lastword.identity import RunId, WorkerId
 from lastword.logs import log_transition
+from lastword.service.metering import observe
 from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 
 #: Ended workers looked after with one sweep.
@@ -204,10 +205,12 @@ class WorkerService:
                 f"UPDATE lastword_worker SET ended_at = {now}, ending = '{ending}', "
                 f"cause = {param} "
                 f"WHERE ended_at IS NULL AND {condition.format(now=now, param=param)} "
-                "RETURNING id, host, pid",
+                "RETURNING id, host, pid, draining_at, ended_at",
                 as_json(cause) if cause is not None else None,
                 *parameters,
             )
+            for row in ended:
+                self._measure_exit(row, ending)
         for row in ended:
             log_transition(
                 f"worker_{ending}",
@@ -217,6 +220,16 @@ class WorkerService:
                 cause=dict(cause) if cause else None,
             )
         return [WorkerId(row["id"]) for row in ended]
+
+    def _measure_exit(self, row: Row, ending: WorkerEnding) -> None:
+        drained = ending is WorkerEnding.STOPPED and row["draining_at"] is not None
+        # One that was told to end and was killed before it had: whatever stops it has no patience.
+        killed = ending is WorkerEnding.LOST and row["draining_at"] is not None
+        reason = "drained" if drained else "grace_exceeded" if killed else str(ending)
+        self.ledger.measure("worker_exits", (reason,))
+        if drained:
+            drained_s = (row["ended_at"] - row["draining_at"]) / 1000
+            observe(self.ledger, "worker_drain", (), drained_s)
 
     def _renewed(
         self, worker_id: WorkerId, lease_ms: int, working: str, listed_at_ms: int, draining: int

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,7 @@ from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
 
 from lastword.errors import LedgerUnavailable, SchemaError
 from lastword.storage.dialects import POSTGRES, SQLITE, Dialect
+from lastword.storage.measures import Measure, write_measures
 
 #: Seconds to wait for another writer of a SQLite file, or for a free connection of a pool.
 WAIT_S = 10
@@ -51,6 +54,7 @@ class Ledger:
         self.dialect: Dialect = (
             POSTGRES if isinstance(database, peewee.PostgresqlDatabase) else SQLITE
         )
+        self._here = threading.local()
         #: A pooled connection goes back after each use; a SQLite connection stays with its thread,
         #: because closing the last one would fold up the write-ahead log each time.
         self._pool = database if isinstance(database, PooledPostgresqlDatabase) else None
@@ -91,9 +95,33 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """A session in one transaction; inside an application's transaction, a part of that."""
+        """A session in one transaction; inside an application's transaction, a part of that.
+
+        What was measured in it is written before it ends, and forgotten if it fails.
+        """
+        outer: Counter[Measure] | None = getattr(self._here, "measured", None)
+        mine: Counter[Measure] = Counter()
         with self.session(), self.database.atomic():
-            yield
+            self._here.measured = mine
+            try:
+                yield
+            finally:
+                self._here.measured = outer
+            if outer is None:
+                write_measures(self, mine)
+            else:
+                outer.update(mine)
+
+    def measure(self, name: str, labels: tuple[str, ...], by: int = 1) -> None:
+        """Add to a measure, in the transaction of the caller.
+
+        Raises:
+            LookupError: there is none.
+        """
+        measured: Counter[Measure] | None = getattr(self._here, "measured", None)
+        if measured is None:
+            raise LookupError(f"{name} was to be measured outside a transaction")
+        measured[name, labels] += by
 
     def execute(self, statement: str, *parameters: object) -> list[Row]:
         """Run one statement; its rows as dictionaries."""

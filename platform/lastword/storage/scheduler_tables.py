@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from peewee import BigIntegerField, CharField, CompositeKey, IntegerField, Model, TextField
+from peewee import (
+    BigAutoField,
+    BigIntegerField,
+    CharField,
+    CompositeKey,
+    IntegerField,
+    Model,
+    TextField,
+)
 
 from lastword.storage.fields import JsonText
 
@@ -93,4 +101,32 @@ class Slot(Model):
         primary_key = CompositeKey("schedule_id", "slot_at")
 
 
-SCHEDULER_MODELS = (Leader, Sweep, Schedule, Slot)
+class MeasureTotal(Model):
+    """A measure, as far as it was added up."""
+
+    name = CharField(max_length=64)
+    labels = CharField(max_length=300)
+    value = BigIntegerField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "lastword_measure"
+        primary_key = CompositeKey("name", "labels")
+
+
+class Measured(Model):
+    """What one transaction has added to a measure."""
+
+    id = BigAutoField()
+    name = CharField(max_length=64)
+    labels = CharField(max_length=300)
+    value = BigIntegerField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "lastword_measured"
+
+
+SCHEDULER_MODELS = (Leader, Sweep, Schedule, Slot, MeasureTotal, Measured)

@@ -15,6 +15,8 @@ from starlette.routing import BaseRoute, Route
 from lastword.config import Config
 from lastword.errors import LastwordError
 from lastword.logs import log_notice
+from lastword.metrics.collecting import LedgerCollector
+from lastword.metrics.exposing import CONTENT_TYPE, CallbackGauge, exposition, may_scrape
 from lastword.starting import Application
 from lastword.storage.ledger import Ledger
 from lastword.storage.schema import require_current_schema
@@ -126,9 +128,24 @@ def _plain_routes(site: Site) -> list[BaseRoute]:
         Route("/readyz", readyz),
         Route(REPORTS, _reported, methods=["POST"]),
         Route("/static/{name}", site.rendering.assets.respond),
+        Route("/metrics", _metrics_of(site)),
         Route("/", home),
         Route("/admin", home),
     ]
+
+
+def _metrics_of(site: Site) -> Callable[[Request], Response]:
+    live = CallbackGauge("lastword_web_live_connections", "Streams.", lambda: site.streams.open)
+    collectors = [LedgerCollector(site.config, site.ledger), site.traffic, live]
+
+    def metrics(request: Request) -> Response:
+        """What Prometheus scrapes: the same of the ledger as the scheduler tells, and our own."""
+        shown = request.headers.get("authorization", "")
+        if not may_scrape(site.config, site.config.web_addr, shown):
+            return PlainTextResponse("show the token of LASTWORD_METRICS_TOKEN\n", 403)
+        return Response(exposition(collectors), media_type=CONTENT_TYPE)
+
+    return metrics
 
 
 async def _reported(request: Request) -> Response:

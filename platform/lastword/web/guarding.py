@@ -7,10 +7,12 @@ not there. Entitled without the capability: 403. An entry that says nothing asks
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
+import peewee
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
@@ -67,7 +69,11 @@ def route_of(site: Site, entry: Entry) -> Route:
         except (BadInput, ClientDisconnect) as error:
             bad = error if isinstance(error, BadInput) else _disconnected()
             return refuse(Asked(site, request), entry.is_api, bad)
-        return await run_in_threadpool(_answer, entry, asked)
+        began = time.perf_counter()
+        response = await run_in_threadpool(_answer, entry, asked)
+        took_s = time.perf_counter() - began
+        site.traffic.note(entry.path, entry.method, response.status_code, took_s)
+        return response
 
     return Route(entry.path, endpoint, methods=[entry.method], name=f"{entry.method} {entry.path}")
 
@@ -197,8 +203,10 @@ def _line(entry: Entry, reason: str, target_kind: str, target_id: str | None) ->
 def _noted(entry: Entry, asked: Asked, line: AuditEntry, error: LastwordError) -> Response:
     try:
         write_audit(asked.ledger, asked.actor, [line])
-    except LedgerUnavailable as broken:
-        return refuse(asked, entry.is_api, broken)
+    except (LedgerUnavailable, peewee.PeeweeException):
+        asked.site.traffic.note_unwritten()
+        logging.getLogger("lastword").exception("the audit log, request %s", asked.request_id)
+        return refuse(asked, entry.is_api, None)
     return refuse(asked, entry.is_api, error)
 
 

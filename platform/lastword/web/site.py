@@ -14,6 +14,7 @@ from lastword.config import Config
 from lastword.errors import ConfigError, LastwordError
 from lastword.starting import Application
 from lastword.storage.ledger import Ledger
+from lastword.web.traffic import Traffic
 
 if TYPE_CHECKING:
     from lastword.web.guarding import Entry
@@ -82,6 +83,7 @@ class Site:
             everything else works without a broker.
         links: the pages that every tenant has.
         streams: how many streams are open.
+        traffic: what this process has answered.
     """
 
     config: Config
@@ -90,6 +92,7 @@ class Site:
     open_application: Callable[[], Application]
     links: Sequence[Link] = field(default=())
     streams: Streams = field(default_factory=Streams)
+    traffic: Traffic = field(default_factory=Traffic)
 
     @property
     def origin(self) -> str:

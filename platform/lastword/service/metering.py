@@ -1,0 +1,108 @@
+"""What is counted of the life of runs: each number with the transition that it counts.
+
+Names and labels are those of `lastword.metrics.families`; a histogram is a count for each bucket
+and a sum.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lastword.states import (
+    ACCEPT,
+    CLAIM,
+    RECONCILERS,
+    TERMINAL,
+    Arrow,
+    Source,
+)
+from lastword.storage.ledger import Ledger, Row
+
+#: Upper bounds of the buckets of each histogram, in seconds.
+BUCKETS: Mapping[str, tuple[float, ...]] = {
+    "run_queue_wait": (0.1, 0.5, 1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200),
+    "run_duration": (0.5, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 86400),
+    "reconcile_lag": (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600),
+    "sweep_duration": (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60),
+    "worker_drain": (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
+}
+
+#: Who gave a run its last word, by the source.
+RESOLVED_BY: Mapping[Source, str] = {
+    Source.START: "gate",
+    Source.GATE: "gate",
+    Source.WORKER: "worker",
+    Source.BRIDGE: "bridge",
+    Source.CHILDREN: "children",
+    Source.OPERATOR: "operator",
+    **dict.fromkeys(RECONCILERS, "reconciler"),
+}
+
+
+def observe(ledger: Ledger, name: str, labels: tuple[str, ...], seconds: float) -> None:
+    """Add one observation to a histogram. Call it in a transaction."""
+    seconds = max(0.0, seconds)
+    bounds = BUCKETS[name]
+    at = bisect_left(bounds, seconds)
+    bucket = f"{bounds[at]:g}" if at < len(bounds) else "+Inf"
+    ledger.measure(f"{name}_bucket", (*labels, bucket))
+    ledger.measure(f"{name}_sum_ms", labels, round(seconds * 1000))
+
+
+def measure_moves(
+    ledger: Ledger,
+    arrow: Arrow,
+    moved: Sequence[Row],
+    *,
+    by: Source,
+    told: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Count transitions. Call it in the transaction that made them.
+
+    Args:
+        ledger: where they were made.
+        arrow: which.
+        moved: the rows of the runs after it.
+        by: who moved them.
+        told: what was said of each.
+    """
+    for row in moved:
+        operation = row["operation"]
+        if not arrow.origins:
+            ledger.measure("runs_created", (operation, _trigger(row)))
+        if arrow is CLAIM:
+            waited_ms = row["claimed_at"] - row["available_at"]
+            observe(ledger, "run_queue_wait", (operation,), waited_ms / 1000)
+        if arrow.target in TERMINAL:
+            labels = (operation, row["outcome"], RESOLVED_BY[by])
+            ledger.measure("runs_completed", labels)
+            if row["started_at"] is not None:
+                lasted_ms = row["changed_at"] - row["started_at"]
+                observe(ledger, "run_duration", (operation, row["outcome"]), lasted_ms / 1000)
+            if by in RECONCILERS:
+                reason = str(row["reason"] or "none")
+                ledger.measure("runs_reconciled", (operation, reason))
+                observe(ledger, "reconcile_lag", (reason,), _late_s(told.get(row["id"], {})))
+
+
+def _trigger(row: Row) -> str:
+    if row["retry_of"] is not None:
+        return "rerun"
+    if row["parent_id"] is not None:
+        return "parent"
+    if '"schedule_id"' in row["context"]:
+        return "schedule"
+    return "application" if row["initiator_id"] is None else "person"
+
+
+def _late_s(told: Mapping[str, Any]) -> float:
+    # For how long what was found had been so: beyond the limit, where there was one.
+    text = told.get("reconciliation")
+    found: dict[str, Any] = json.loads(text) if isinstance(text, str) else {}
+    return float(found.get("age_s") or 0.0) - float(found.get("threshold_s") or 0.0)
+
+
+assert ACCEPT.origins == frozenset(), "what has no origin is a run that is made"
