@@ -59,18 +59,24 @@ def _run(here: Stand, jobs: int, *, prefetch: int, tracked: bool) -> float:
     client = redis_client(here.config.broker_url)
     client.flushall()
     _fill(here, client, jobs, tracked=tracked)
-    with _worker(here, prefetch=prefetch, tracked=tracked):
+    with _worker(here, prefetch=prefetch, tracked=tracked) as worker:
         # From the first message that leaves the queue: not the start of the interpreter.
         while client.llen(f"dramatiq:{QUEUE}") == jobs:
-            time.sleep(0.001)
+            _wait_beside(worker, 0.001)
         began = time.monotonic()
         while client.hlen(f"dramatiq:{QUEUE}.msgs"):
-            time.sleep(0.002)
+            _wait_beside(worker, 0.002)
         took = time.monotonic() - began
     client.close()
     if tracked:
         _require_all_succeeded(here, jobs)
     return jobs / took
+
+
+def _wait_beside(worker: subprocess.Popen[bytes], seconds: float) -> None:
+    time.sleep(seconds)
+    if worker.poll() is not None:
+        raise RuntimeError(f"the worker ended with {worker.returncode}: see its log")
 
 
 def _fill(here: Stand, client: redis.Redis, jobs: int, *, tracked: bool) -> None:
@@ -117,7 +123,7 @@ def _require_all_succeeded(here: Stand, jobs: int) -> None:
 
 
 @contextmanager
-def _worker(here: Stand, *, prefetch: int, tracked: bool) -> Iterator[None]:
+def _worker(here: Stand, *, prefetch: int, tracked: bool) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         **here.environment,
@@ -130,13 +136,14 @@ def _worker(here: Stand, *, prefetch: int, tracked: bool) -> Iterator[None]:
             [
                 *(sys.executable, "-m", "dramatiq", "benchmarks.application"),
                 *("--processes", "1", "--threads", "8", "--queues", QUEUE),
+                *("--worker-shutdown-timeout", "620000"),
             ],
             env=environment,
             stdout=log,
             stderr=log,
         )
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait(30)

@@ -68,6 +68,16 @@ def test_a_life_is_counted_step_by_step(scene: Scene) -> None:
     assert value(ledger, "run_duration_seconds_bucket", **labels, le="0.5") == 1
 
 
+def test_a_heartbeat_is_timed_with_its_commit_and_told_by_the_next(scene: Scene) -> None:
+    worker = scene.worker()
+    beats = "heartbeat_write_duration_seconds"
+    assert value(scene.ledger, f"{beats}_count") == 0
+    for _ in range(3):
+        scene.workers.heartbeat(worker, lease_ttl_s=60, working=[])
+    assert value(scene.ledger, f"{beats}_count") == 2
+    assert 0 < value(scene.ledger, f"{beats}_sum") < 10
+
+
 def test_a_report_that_is_repeated_is_counted_once(scene: Scene) -> None:
     worker = scene.worker()
     run = scene.accept()

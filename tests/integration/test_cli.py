@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from prometheus_client.parser import text_string_to_metric_families
 
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
@@ -49,6 +50,13 @@ def said(*arguments: str, env: dict[str, str]) -> str:
 def value(*arguments: str, env: dict[str, str]) -> Any:
     """The one JSON value that a command prints."""
     return json.loads(said(*arguments, "--json", env=env))
+
+
+def test_metrics_is_one_exposition(settings: dict[str, str]) -> None:
+    families = {
+        family.name for family in text_string_to_metric_families(said("metrics", env=settings))
+    }
+    assert {"lastword_ledger_up", "lastword_runs_stale", "lastword_runs_completed"} <= families
 
 
 def rows(settings: dict[str, str], table: str = "lastword_run") -> int:

@@ -82,21 +82,24 @@ def test_docker_compose_takes_the_services() -> None:
     shown = run(
         *(compose, "-f", "deploy/compose/compose.yaml", "config", "--services"),
         LASTWORD_POSTGRES_PASSWORD="made-up",
+        LASTWORD_METRICS_TOKEN="made-up-too",
     )
     assert set(shown.split()) >= {
         *("postgres", "redis", "migrate", "worker", "scheduler", "web", "prometheus", "grafana")
     }
 
 
-def test_docker_compose_asks_for_the_password() -> None:
+@pytest.mark.parametrize("secret", ["LASTWORD_POSTGRES_PASSWORD", "LASTWORD_METRICS_TOKEN"])
+def test_docker_compose_asks_for_secrets(secret: str) -> None:
     compose = tool("docker-compose", "docker-compose")
-    environment = {key: value for key, value in os.environ.items() if "PASSWORD" not in key}
+    given = {"LASTWORD_POSTGRES_PASSWORD": "made-up", "LASTWORD_METRICS_TOKEN": "made-up-too"}
+    environment = {key: value for key, value in {**os.environ, **given}.items() if key != secret}
     done = subprocess.run(
         [compose, "-f", "deploy/compose/compose.yaml", "config"],
         capture_output=True, text=True, timeout=60, env=environment,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "LASTWORD_POSTGRES_PASSWORD" in done.stderr
+    assert secret in done.stderr
 
 
 @pytest.mark.skipif(

@@ -64,10 +64,11 @@ def running(fleet: Fleet, *arguments: str, **settings: str) -> Iterator[subproce
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def asked(url: str) -> tuple[int, str]:
+def asked(url: str, **headers: str) -> tuple[int, str]:
     """Status and text of an answer; 0 if there was none."""
+    request = urllib.request.Request(url, headers=headers)
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
         return refusal.code, refusal.read().decode()
@@ -211,6 +212,24 @@ def test_a_scheduler_is_well_without_its_ledger_and_not_ready(
         assert (status, "does not answer" in said) == (503, True)
         # Killing it would not help.
         assert asked(f"{url}/healthz") == (200, "well\n")
+
+
+@pytest.mark.parametrize(
+    ("process", "setting"),
+    [("scheduler", "LASTWORD_METRICS_ADDR"), ("web", "LASTWORD_WEB_ADDR")],
+)
+def test_only_whoever_has_the_token_may_scrape(fleet: Fleet, process: str, setting: str) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    url = f"http://{address}/metrics"
+    more = {setting: address, "LASTWORD_METRICS_TOKEN": "made for this test"}
+    with running(fleet, process, **more):
+        until(lambda: asked(url)[0] == 403, what="a listener that refuses")
+        for shown in ("Bearer made for that test", "Basic made for this test", "Bearer"):
+            assert asked(url, Authorization=shown)[0] == 403
+        # Prometheus asks for it under the address of the process, whatever the web is called.
+        right = {"Authorization": "Bearer made for this test", "Host": "10.1.2.3:8000"}
+        status, said = asked(url, **right)
+        assert (status, "lastword_ledger_up 1.0" in said) == (200, True)
 
 
 def test_the_web_is_well_without_its_ledger_and_not_ready(

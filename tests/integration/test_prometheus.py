@@ -22,11 +22,16 @@ from lastword.reading.runs import RunFilter, list_runs
 from lastword.reading.workers import list_workers
 from tests.browser.system import TENANTS, System, running_system
 from tests.integration.test_alerts import HOW, RULES
+from tests.integration.test_dashboard import expressions
 from tests.processes import free_port, lastword
 from tests.support import until
 
 #: What the rules wait for is minutes in production; here it is seconds, and the same rules.
 SHORTER = ((r"\[(5m|10m|15m|1h)\]", "[12s]"), (r"for: \w+", "for: 1s"))
+
+
+#: Says what each family means.
+DESCRIBED = Path("docs/metrics.md").absolute()
 
 
 class Prometheus:
@@ -46,6 +51,16 @@ class Prometheus:
         """The one number that a query gives; 0 if it gives none."""
         found = self.ask(query)
         return float(found[0]["value"][1]) if found else 0.0
+
+    def families(self) -> set[str]:
+        """The families of ours that it has scraped."""
+        answer = self._http.get("/api/v1/targets/metadata").json()
+        return {
+            # Of a counter it is told without its suffix by whoever speaks OpenMetrics.
+            name.removesuffix("_total")
+            for entry in answer["data"]
+            if (name := entry["metric"]).startswith("lastword_")
+        }
 
     def firing(self) -> set[str]:
         """The alerts that fire now."""
@@ -148,6 +163,9 @@ def test_counts_and_alerts_are_right_while_everything_is_killed(
         _all_have_ended(system)
         runs = ended(system)
         _is_exact(prometheus, runs)
+        _people_come(system)
+        _every_panel_shows_something(prometheus)
+        _every_family_is_described(prometheus)
         until(
             lambda: "LastwordWorkerLost" not in prometheus.firing(),
             within_s=60,
@@ -203,6 +221,25 @@ def _is_exact(prometheus: Prometheus, runs: list[dict[str, Any]]) -> None:
     told = prometheus.number(f"sum({increase.format(series)})")
     # Prometheus stretches an increase to the whole range: a little is added, never a run lost.
     assert abs(told - count) / count < 0.1, (told, count)
+
+
+def _people_come(system: System) -> None:
+    with httpx.Client(base_url=system.origin, follow_redirects=True) as browser:
+        token = {"token": system.link().rpartition("=")[2]}
+        browser.post("/admin/sign-in/link", data=token, headers={"origin": system.origin})
+        assert browser.get("/admin/operations").status_code == 200
+
+
+def _every_panel_shows_something(prometheus: Prometheus) -> None:
+    def empty() -> list[str]:
+        return [title for title, query in expressions() if not prometheus.ask(query)]
+
+    until(lambda: not empty() or None, within_s=20, what="something in each panel")
+
+
+def _every_family_is_described(prometheus: Prometheus) -> None:
+    described = set(re.findall(r"^\| `(lastword_\w+)`", DESCRIBED.read_text(), re.MULTILINE))
+    assert prometheus.families() == {name.removesuffix("_total") for name in described}
 
 
 def _restarts_change_nothing(system: System, prometheus: Prometheus, count: int) -> None:

@@ -180,6 +180,13 @@ def _machinery(jobs: Collection[str]) -> list[Family]:
             [(reason,) for reason in exits],
         ),
         Family(
+            "heartbeat_write",
+            "heartbeat_write_duration_seconds",
+            "How long a worker took to write a heartbeat.",
+            {},
+            [()],
+        ),
+        Family(
             "worker_drain",
             "worker_drain_duration_seconds",
             "From the signal to the end of a worker that was drained.",

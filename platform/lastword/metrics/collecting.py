@@ -24,6 +24,7 @@ from lastword.service.counters import Counted
 from lastword.states import ACTIVE
 from lastword.storage.ledger import Ledger
 from lastword.storage.measures import Measure, read_measures
+from lastword.storage.schema import LATEST
 
 #: Seconds that a scrape waits for the ledger.
 READ_WITHIN_S = 2.0
@@ -106,9 +107,9 @@ class LedgerCollector(Collector):
 
     def _about(self, snapshot: Snapshot) -> Iterator[Metric]:
         built = GaugeMetricFamily(
-            "lastword_build_info", "What runs here.", labels=["version", "revision"]
+            "lastword_build_info", "What runs here.", labels=["version", "revision", "schema"]
         )
-        built.add_metric([version("lastword"), self._config.revision], 1)
+        built.add_metric([version("lastword"), self._config.revision, LATEST], 1)
         yield built
         yield _gauge("ledger_collect_duration_seconds", "Cost of the look.", snapshot.took_s)
         yield _gauge("ledger_snapshot_timestamp_seconds", "When it was taken.", snapshot.at)

@@ -88,8 +88,8 @@ def _histogram(family: Family, by_name: Mapping[str, Mapping[tuple[str, ...], in
         if labels and labels[-1] in bounds:
             shown = family.shown(labels[:-1])
             counts.setdefault(shown, dict.fromkeys(bounds, 0))[labels[-1]] += value
-    for labels, value in by_name.get(f"{family.measure}_sum_ms", {}).items():
-        sums[family.shown(labels)] += value / 1000
+    for labels, value in by_name.get(f"{family.measure}_sum_us", {}).items():
+        sums[family.shown(labels)] += value / 1_000_000
     metric = HistogramMetricFamily(
         f"lastword_{family.name}", family.meaning, labels=list(family.labels)
     )

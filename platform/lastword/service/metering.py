@@ -7,6 +7,7 @@ and a sum.
 from __future__ import annotations
 
 import json
+import time
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ BUCKETS: Mapping[str, tuple[float, ...]] = {
     "reconcile_lag": (1, 5, 15, 30, 60, 120, 300, 600, 1800, 3600),
     "sweep_duration": (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60),
     "worker_drain": (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
+    "heartbeat_write": (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5),
 }
 
 #: Who gave a run its last word, by the source.
@@ -49,7 +51,31 @@ def observe(ledger: Ledger, name: str, labels: tuple[str, ...], seconds: float) 
     at = bisect_left(bounds, seconds)
     bucket = f"{bounds[at]:g}" if at < len(bounds) else "+Inf"
     ledger.measure(f"{name}_bucket", (*labels, bucket))
-    ledger.measure(f"{name}_sum_ms", labels, round(seconds * 1000))
+    ledger.measure(f"{name}_sum_us", labels, round(seconds * 1_000_000))
+
+
+class Timed:
+    """How long a transaction took, commit included: told with the next one.
+
+    Args:
+        name: the histogram.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._began = 0.0
+        self._last_s: float | None = None
+
+    def __enter__(self) -> None:
+        self._began = time.monotonic()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._last_s = time.monotonic() - self._began if kind is None else None
+
+    def observe_last(self, ledger: Ledger) -> None:
+        """Add the last one, if there was one that succeeded. Call it in a transaction."""
+        if self._last_s is not None:
+            observe(ledger, self._name, (), self._last_s)
 
 
 def measure_moves(

@@ -10,7 +10,7 @@ from typing import Any
 from lastword.counts import Number
 from lastword.identity import RunId, WorkerId
 from lastword.logs import log_transition
-from lastword.service.metering import observe
+from lastword.service.metering import Timed, observe
 from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 
 #: Ended workers looked after with one sweep.
@@ -49,8 +49,7 @@ class Beat:
         at_ms: its moment by the ledger's clock.
         cancel: the runs of this worker, in work or held, that were asked to stop.
         saved: the runs whose progress is kept; one whose start is not recorded yet is missing.
-        current: of the runs that were listed, those this worker still has: with the number of the
-            attempt, whether its start is recorded yet or not.
+        current: which of the listed runs it still has, begun or not, with the attempt's number.
         drain: whether somebody asked it to finish and end.
     """
 
@@ -75,6 +74,7 @@ class WorkerService:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
+        self._writing = Timed("heartbeat_write")
 
     def boot(self, worker: NewWorker, *, lease_ttl_s: float) -> None:
         """Register a worker with its first lease. Registering the same id twice does no harm."""
@@ -123,11 +123,11 @@ class WorkerService:
             draining: whether it takes nothing new, because it was told to end.
 
         Returns:
-            What the worker has to know, or None if it was ended meanwhile: it may not start
-            anything, and what it still ends is late.
+            What it has to know; None if it was ended: it may start nothing, all it ends is late.
         """
         listed = (as_batch(list(working)), listed_at_ms)
-        with self.ledger.transaction():
+        with self._writing, self.ledger.transaction():
+            self._writing.observe_last(self.ledger)
             renewed = self._renewed(worker_id, int(lease_ttl_s * 1000), *listed, int(draining))
             if not renewed:
                 return None

@@ -20,6 +20,9 @@ MIGRATIONS_GROUP = "lastword.migrations"
 
 OWN_MIGRATIONS = Path(__file__).parent / "migrations"
 
+#: The version of the ledger that this code works with.
+LATEST = max(file.stem for file in OWN_MIGRATIONS.glob("[0-9]*.py"))
+
 
 def migrate(ledger: Ledger) -> list[str]:
     """Apply what is missing; the names of what was applied. Safe to run from two places at once.

@@ -25,7 +25,7 @@ from lastword.web.asking import Asked, NotFound
 from lastword.web.guarding import Entry, route_of
 from lastword.web.pages import account, audit, notifications, operations, run, sign_in, workers
 from lastword.web.rendering import Rendering
-from lastword.web.shield import REPORTS, Shield
+from lastword.web.shield import METRICS, REPORTS, Shield
 from lastword.web.site import Site, Surface, application_opener, installed_surfaces
 
 #: Seconds that a probe waits for the ledger.
@@ -128,7 +128,7 @@ def _plain_routes(site: Site) -> list[BaseRoute]:
         Route("/readyz", readyz),
         Route(REPORTS, _reported, methods=["POST"]),
         Route("/static/{name}", site.rendering.assets.respond),
-        Route("/metrics", _metrics_of(site)),
+        Route(METRICS, _metrics_of(site)),
         Route("/", home),
         Route("/admin", home),
     ]

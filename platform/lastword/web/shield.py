@@ -21,6 +21,10 @@ from lastword.web.site import Site
 #: What a probe asks for, under whatever name it reaches this host. Exact paths, nothing else.
 PROBES = frozenset({"/healthz", "/readyz"})
 
+#: Scraped under the address of this process. With a token, which no page of elsewhere knows, the
+#: host says nothing more; without one it is what keeps such a page out.
+METRICS = "/metrics"
+
 #: Where browsers report what the content security policy has blocked.
 REPORTS = "/csp-report"
 
@@ -70,6 +74,8 @@ class Shield:
     def _refusal(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
         if scope["path"] in PROBES:
+            return None
+        if scope["path"] == METRICS and self._site.config.metrics_token:
             return None
         host = re.sub(r":[0-9]{1,5}$", "", headers.get("host", "").lower())
         if host not in self._site.hosts:

@@ -46,4 +46,7 @@ class Traffic(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See `prometheus_client.registry.Collector`."""
-        yield from self._own.collect()
+        for family in self._own.collect():
+            # When each was made: a series more for each, and nobody asks.
+            family.samples = [item for item in family.samples if not item.name.endswith("_created")]
+            yield family
