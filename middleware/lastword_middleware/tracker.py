@@ -209,12 +209,7 @@ class Tracker:
 
     def works_on(self, delivery: Delivery) -> bool:
         """Whether some message of that dispatch has become an attempt of this worker."""
-        return any(
-            attempt.run.run_id == delivery.run_id
-            and attempt.worker_id == self.worker_id
-            and attempt.dispatch == delivery.dispatch
-            for attempt in self.work.open_attempts()
-        )
+        return self.work.works_on(delivery.run_id, delivery.dispatch, self.worker_id)
 
     def require_written(self) -> None:
         """Wait until what this process has begun and ended so far is durable.

@@ -56,6 +56,7 @@ class Work:
 
     here: Here = field(default_factory=Here)
     _attempts: dict[int, OpenAttempt] = field(default_factory=dict)
+    _by_run: dict[str, list[OpenAttempt]] = field(default_factory=dict)
     _claiming: set[tuple[str, int]] = field(default_factory=set)
     #: By identity; the messages are kept, so that no other can take an identity over.
     _deferred: dict[int, MessageProxy] = field(default_factory=dict)
@@ -68,18 +69,23 @@ class Work:
         whose answer was lost. An attempt from before this worker was given up does not count, nor
         one of an older dispatch: that is fenced.
         """
-        run_id, dispatch = _key(message)
+        key = _key(message)
         with self._lock:
-            working = any(
-                attempt.run.run_id == run_id
-                and attempt.worker_id == worker_id
-                and attempt.dispatch == dispatch
-                for attempt in self._attempts.values()
-            )
-            if working or (run_id, dispatch) in self._claiming:
+            if key in self._claiming or self._is_open(*key, worker_id):
                 return False
-            self._claiming.add((run_id, dispatch))
+            self._claiming.add(key)
             return True
+
+    def works_on(self, run_id: str, dispatch: int, worker_id: WorkerId | None) -> bool:
+        """Whether some message of that dispatch has become an attempt of this worker."""
+        with self._lock:
+            return self._is_open(run_id, dispatch, worker_id)
+
+    def _is_open(self, run_id: str, dispatch: int, worker_id: WorkerId | None) -> bool:
+        return any(
+            attempt.worker_id == worker_id and attempt.dispatch == dispatch
+            for attempt in self._by_run.get(run_id, ())
+        )
 
     def end_claim(self, message: MessageProxy) -> None:
         """The claim that was reserved has become an attempt, or nothing."""
@@ -106,6 +112,7 @@ class Work:
         self.here.attempt = attempt
         with self._lock:
             self._attempts[id(attempt.message)] = attempt
+            self._by_run.setdefault(attempt.run.run_id, []).append(attempt)
 
     def attempt_of(self, message: MessageProxy) -> OpenAttempt | None:
         """The open attempt that this very delivery became."""
@@ -115,7 +122,11 @@ class Work:
     def settle(self, attempt: OpenAttempt) -> None:
         """The ledger holds the end of this attempt: its message may be acknowledged."""
         with self._lock:
-            self._attempts.pop(id(attempt.message), None)
+            if self._attempts.pop(id(attempt.message), None) is not None:
+                of_run = self._by_run[attempt.run.run_id]
+                of_run.remove(attempt)
+                if not of_run:
+                    del self._by_run[attempt.run.run_id]
         if self.here.attempt is attempt:
             self.here.attempt = None
 

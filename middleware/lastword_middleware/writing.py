@@ -199,7 +199,7 @@ class Writer(threading.Thread):
         with self._ledger.transaction():
             # All of them at once and in order: two verbs after each other could lock crosswise.
             run_ids = {item.beginning.run_id for item in began} | {i.end.run_id for i in ended}
-            self._ledger.lock("lastword_run", sorted(run_ids))
+            self._ledger.lock_runs(sorted(run_ids))
             if began:
                 self._runs.begin([replace(item.beginning, age_s=now - item.at) for item in began])
             for name, items in verbs.items():

@@ -6,9 +6,11 @@ Lastword's own processes call `configure_logging`.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -17,6 +19,11 @@ from structlog.typing import EventDict, WrappedLogger
 #: The attribute of a log record that carries the line's fields.
 FIELDS = "lastword"
 
+#: The attribute of a record that carries the fields of many lines.
+LINES = "lastword_lines"
+
+_ENCODER = json.JSONEncoder(sort_keys=True, default=repr)
+
 _transitions = logging.getLogger("lastword.transitions")
 _notices = logging.getLogger("lastword")
 
@@ -24,6 +31,25 @@ _notices = logging.getLogger("lastword")
 def log_transition(name: str, **fields: object) -> None:
     """Write the one line of a transition. Fields that are None are left out."""
     _emit(_transitions, logging.INFO, name, fields)
+
+
+def log_transitions(lines: Sequence[Mapping[str, object]]) -> None:
+    """Write the lines of many transitions.
+
+    Where every handler is one of ours they are written in one go; an application's own handlers
+    get a record for each.
+
+    Args:
+        lines: the fields of each, its name as `event`.
+    """
+    if not _transitions.isEnabledFor(logging.INFO):
+        return
+    if len(lines) > 1 and _is_ours(_transitions):
+        _transitions.info("%d transitions", len(lines), extra={LINES: lines})
+        return
+    for line in lines:
+        fields = dict(line)
+        _emit(_transitions, logging.INFO, str(fields.pop("event")), fields)
 
 
 def log_notice(level: int, name: str, **fields: object) -> None:
@@ -39,11 +65,12 @@ def configure_logging(log_format: str, *, level: int = logging.INFO) -> None:
         level: the lowest level that is shown.
     """
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(sort_keys=True)
+        structlog.processors.JSONRenderer(serializer=_as_json)
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
     )
-    formatter = structlog.stdlib.ProcessorFormatter(
+    formatter = _Formatter(
+        renderer,
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
             structlog.stdlib.add_logger_name,
@@ -67,6 +94,42 @@ def configure_logging(log_format: str, *, level: int = logging.INFO) -> None:
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
 
 
+class _Formatter(structlog.stdlib.ProcessorFormatter):
+    """Renders a record as one line; one that carries the fields of many as so many lines."""
+
+    def __init__(self, renderer: structlog.typing.Processor, **more: Any) -> None:
+        super().__init__(**more)
+        self._renderer = renderer
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter`."""
+        lines: Sequence[Mapping[str, object]] | None = getattr(record, LINES, None)
+        if lines is None:
+            return super().format(record)
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        same = {"level": record.levelname.lower(), "logger": record.name, "timestamp": moment}
+        return "\n".join(str(self._renderer(None, "info", _shown(line, same))) for line in lines)
+
+
+def _shown(line: Mapping[str, object], same: Mapping[str, object]) -> dict[str, object]:
+    shown = {key: _sayable(value) for key, value in line.items() if value is not None}
+    shown.update(same)
+    return shown
+
+
+def _is_ours(logger: logging.Logger) -> bool:
+    here: logging.Logger | None = logger
+    while here is not None:
+        if not all(isinstance(handler.formatter, _Formatter) for handler in here.handlers):
+            return False
+        here = here.parent if here.propagate else None
+    return True
+
+
+def _as_json(line: Mapping[str, object], **_: object) -> str:
+    return _ENCODER.encode(line)
+
+
 def _emit(logger: logging.Logger, level: int, name: str, fields: Mapping[str, object]) -> None:
     if not logger.isEnabledFor(level):
         return
@@ -78,7 +141,9 @@ def _emit(logger: logging.Logger, level: int, name: str, fields: Mapping[str, ob
 
 def _sayable(value: object) -> object:
     # Half a surrogate pair, as a stranger's message may have it, has no bytes to be written as.
-    return value.encode(errors="backslashreplace").decode() if type(value) is str else value
+    if type(value) is str and not value.isascii():
+        return value.encode(errors="backslashreplace").decode()
+    return value
 
 
 def _fields_of_record(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:

@@ -155,7 +155,7 @@ class Accepting:
             }
         )
         with self.ledger.transaction():
-            self.ledger.lock("lastword_run", [sending.run_id for sending in sendings])
+            self.ledger.lock_runs([sending.run_id for sending in sendings])
             rows = self.ledger.execute(
                 "UPDATE lastword_run SET message_queue = item_message_queue, "
                 f"message_ref = item_message_ref, sent_at = {self.ledger.dialect.now_ms} "

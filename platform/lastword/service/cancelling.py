@@ -93,7 +93,7 @@ class Cancelling:
             return []
         ledger = self.ledger
         source = ledger.dialect.batch({"run_id": "text", "by": "text"})
-        ledger.lock("lastword_run", run_ids)
+        ledger.lock_runs(run_ids)
         rows = ledger.execute(
             f"UPDATE lastword_run SET cancel_requested_at = {ledger.dialect.now_ms}, "
             f"cancel_requested_by = item_by FROM {source} AS item WHERE id = item_run_id "

@@ -35,7 +35,7 @@ def adopt(ledger: Ledger, accepted: Sequence[Row]) -> None:
     if not born:
         return
     source = ledger.dialect.batch({"run_id": "text", "born": "integer"})
-    ledger.lock("lastword_run", list(born))
+    ledger.lock_runs(list(born))
     ledger.execute(
         "UPDATE lastword_run SET children = children + item_born, "
         f"children_open = children_open + item_born FROM {source} AS item "
@@ -60,7 +60,7 @@ def count_off(ledger: Ledger, ended: Sequence[Row]) -> list[Row]:
     if not tallies:
         return []
     source = ledger.dialect.batch({"run_id": "text", "ended": "integer", "succeeded": "integer"})
-    ledger.lock("lastword_run", list(tallies))
+    ledger.lock_runs(list(tallies))
     rows = ledger.execute(
         "UPDATE lastword_run SET children_open = children_open - item_ended, "
         "children_succeeded = children_succeeded + item_succeeded, "

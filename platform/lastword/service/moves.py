@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from lastword.logs import log_transition
+from lastword.logs import log_transition, log_transitions
 from lastword.service.audit import RECONCILER_ACTORS, Entry, write_audit
 from lastword.service.children import HAS_RETURNED, NO_CHILD_IS_OPEN, count_off, gathered
 from lastword.service.counters import Counted, count
@@ -90,7 +90,7 @@ def apply(
         return []
     if by not in move.arrow.sources:
         raise ValueError(f"{by} may not draw the arrow {move.arrow.name}")
-    ledger.lock("lastword_run", [item["run_id"] for item in items])
+    ledger.lock_runs([item["run_id"] for item in items])
     moved = ledger.execute(_statement(ledger, move), as_batch(items))
     if by in RECONCILERS and len(moved) < len(items):
         ledger.measure("run_transition_conflicts", (move.arrow.name,), len(items) - len(moved))
@@ -136,7 +136,7 @@ def record(
         notify_of_ends(ledger, moved)
     if by in RECONCILERS:
         write_audit(ledger, RECONCILER_ACTORS[by], _audited(moved, arrow, events))
-    ledger.after_commit(lambda: _log(moved, arrow, events))
+    ledger.after_commit(lambda: log_transitions(_lines(moved, arrow, events)))
 
 
 def write_events(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> list[Row]:
@@ -262,15 +262,19 @@ def _audited(
     ]
 
 
-def _log(moved: Sequence[Row], arrow: Arrow, events: Sequence[Mapping[str, Any]]) -> None:
-    for row, event in zip(moved, events, strict=True):
-        log_transition(
-            arrow.kind,
-            run=row["id"],
-            operation=row["operation"],
-            attempt=row["attempt"],
-            worker=row["worker_id"],
-            outcome=row["outcome"] if arrow.target in TERMINAL else None,
-            reason=event["reason"],
-            source=event["source"],
-        )
+def _lines(
+    moved: Sequence[Row], arrow: Arrow, events: Sequence[Mapping[str, Any]]
+) -> list[dict[str, object]]:
+    return [
+        {
+            "event": arrow.kind,
+            "run": row["id"],
+            "operation": row["operation"],
+            "attempt": row["attempt"],
+            "worker": row["worker_id"],
+            "outcome": row["outcome"] if arrow.target in TERMINAL else None,
+            "reason": event["reason"],
+            "source": event["source"],
+        }
+        for row, event in zip(moved, events, strict=True)
+    ]

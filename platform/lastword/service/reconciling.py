@@ -154,7 +154,7 @@ class Reconciling:
             {"run_id": "text", "attempt": "integer", "dispatch": "integer", "evidence": "text"}
         )
         with self.ledger.transaction():
-            self.ledger.lock("lastword_run", [sighting.run_id for sighting in sightings])
+            self.ledger.lock_runs([sighting.run_id for sighting in sightings])
             rows = self.ledger.execute(
                 "UPDATE lastword_run SET evidence = item_evidence, stale_at = CASE "
                 f"WHEN wait_until < {now} + queued_stale_ms THEN wait_until "

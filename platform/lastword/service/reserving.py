@@ -88,7 +88,7 @@ class Reserving:
             for item in dict.fromkeys(deliveries)
         ]
         with self.ledger.transaction():
-            self.ledger.lock("lastword_run", [item.run_id for item in deliveries])
+            self.ledger.lock_runs([item.run_id for item in deliveries])
             rows = self.ledger.execute(self._reserving(), as_batch(items))
             held = {Delivery(RunId(row["id"]), row["dispatch"]): _reservation(row) for row in rows}
             refused = [delivery for delivery in deliveries if delivery not in held]
@@ -105,7 +105,7 @@ class Reserving:
         ]
         guards = [_IS_QUEUED, SAME_DISPATCH, "holder = item_worker_id"]
         with self.ledger.transaction():
-            self.ledger.lock("lastword_run", [item.run_id for item in deliveries])
+            self.ledger.lock_runs([item.run_id for item in deliveries])
             rows = self.ledger.execute(
                 "UPDATE lastword_run SET holder = NULL, held_at = NULL "
                 f"FROM {self.ledger.dialect.batch(_COLUMNS)} AS item WHERE id = item_run_id "

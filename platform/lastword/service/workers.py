@@ -276,7 +276,7 @@ class WorkerService:
     def _save(self, worker_id: WorkerId, progress: Sequence[Progress]) -> frozenset[RunId]:
         if not progress:
             return frozenset()
-        self.ledger.lock("lastword_run", [item.run_id for item in progress])
+        self.ledger.lock_runs([item.run_id for item in progress])
         source = self.ledger.dialect.batch(
             {"run_id": "text", "attempt": "integer", "counts": "text"},
         )

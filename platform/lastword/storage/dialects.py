@@ -85,9 +85,9 @@ class Postgres:
     def lock_rows(self, table: str) -> str | None:
         """Locks by id order, so that two batches that overlap wait instead of deadlocking."""
         return (
-            f"SELECT id FROM {table} WHERE id IN "
+            f"SELECT COUNT(*) FROM (SELECT id FROM {table} WHERE id IN "
             f"(SELECT jsonb_array_elements_text(CAST({self.param} AS jsonb))) "
-            f"ORDER BY id FOR NO KEY UPDATE"
+            f"ORDER BY id FOR NO KEY UPDATE) AS locked"
         )
 
 

@@ -100,13 +100,20 @@ class Ledger:
         What was measured in it is written before it ends, and forgotten if it fails.
         """
         outer: Counter[Measure] | None = getattr(self._here, "measured", None)
+        # A savepoint that is rolled back gives up the locks that were taken in it.
+        locked: frozenset[str] = getattr(self._here, "locked", frozenset())
         mine: Counter[Measure] = Counter()
         with self.session(), self.database.atomic():
             self._here.measured = mine
             try:
                 yield
+            except BaseException:
+                self._here.locked = locked
+                raise
             finally:
                 self._here.measured = outer
+                if outer is None:
+                    self._here.locked = frozenset()
             if outer is None:
                 write_measures(self, mine)
             else:
@@ -136,11 +143,17 @@ class Ledger:
         """Whether one transaction that writes keeps out all others."""
         return isinstance(self.database, peewee.SqliteDatabase)
 
-    def lock(self, table: str, ids: Sequence[str]) -> None:
-        """Lock rows in the order of their ids, where the database needs that against deadlocks."""
-        statement = self.dialect.lock_rows(table)
-        if statement and len(ids) > 1:
-            self.execute(statement, as_batch(ids))
+    def lock_runs(self, run_ids: Sequence[str]) -> None:
+        """Lock runs in the order of their ids, where the database needs that against deadlocks.
+
+        Those that this transaction has locked before it has still.
+        """
+        statement = self.dialect.lock_rows("lastword_run")
+        locked: frozenset[str] = getattr(self._here, "locked", frozenset())
+        if statement and len(run_ids) > 1 and not locked.issuperset(run_ids):
+            self.execute(statement, as_batch(run_ids))
+            if getattr(self._here, "measured", None) is not None:
+                self._here.locked = locked.union(run_ids)
 
     def after_commit(self, action: Callable[[], object]) -> None:
         """Call `action` once what was written is durable; at once outside a transaction."""
@@ -220,13 +233,24 @@ def _leave_to_the_parent(database: peewee.Database) -> None:
     os.register_at_fork(after_in_child=forget)
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+#: How a NUL is written in JSON.
+_ESCAPED_NUL = "\\u0000"
+
+
 def as_json(value: object) -> str:
     """A value as the JSON text that the ledger keeps.
 
     What PostgreSQL cannot keep in a text - NUL, and half of a surrogate pair, as a file's name may
     have it - becomes a replacement character: an end is never lost over the words of its exception.
     """
-    return json.dumps(_storable(value), ensure_ascii=False, allow_nan=False)
+    try:
+        text = _ENCODER.encode(value)
+        text.encode()
+    except (TypeError, UnicodeEncodeError):
+        return _ENCODER.encode(_storable(value))
+    return _ENCODER.encode(_storable(value)) if _ESCAPED_NUL in text else text
 
 
 def _storable(value: object) -> object:
