@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -16,6 +16,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 #: The attribute of a log record that carries the line's fields.
 FIELDS = "lastword"
+
+_sources: list[Callable[[], Mapping[str, object]]] = []
 
 _transitions = logging.getLogger("lastword.transitions")
 _notices = logging.getLogger("lastword")
@@ -29,6 +31,16 @@ def log_transition(name: str, **fields: object) -> None:
 def log_notice(level: int, name: str, **fields: object) -> None:
     """Write a line about the platform itself: what happened, with its evidence as fields."""
     _emit(_notices, level, name, fields)
+
+
+def add_fields_to_lines(source: Callable[[], Mapping[str, object]]) -> None:
+    """Let every line carry what `source` says in the thread that logs; adding it twice adds one.
+
+    Args:
+        source: gives fields; none where it has nothing to say.
+    """
+    if source not in _sources:
+        _sources.append(source)
 
 
 def configure_logging(log_format: str, *, level: int = logging.INFO) -> None:
@@ -84,4 +96,5 @@ def _sayable(value: object) -> object:
 def _fields_of_record(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event["_record"]
     carried: dict[str, Any] | None = getattr(record, FIELDS, None)
-    return {**event, **carried} if carried else event
+    told = {key: value for source in _sources for key, value in source().items()}
+    return {**event, **told, **(carried or {})}
