@@ -20,6 +20,12 @@ from lastword_middleware.broker import worker_broker
 
 JOURNAL = Path(os.environ.get("FLEET_JOURNAL", os.devnull))
 
+if os.environ.get("FLEET_SPANS"):
+    # As an application does that wants its traces; the others do not even import it.
+    from tests.spans import write_spans
+
+    write_spans(Path(os.environ["FLEET_SPANS"]))
+
 config = load_config()
 broker = worker_broker(config, async_actors=bool(os.environ.get("FLEET_ASYNC")))
 application = lastword_middleware.install(broker, config=config)

@@ -185,6 +185,8 @@ class Silent:
         del inputs
         return Letter("work", f'{{"message_id": "{run_id}", "operation": "{operation}"}}')
 
+    template = compose
+
     def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
         del payload, dispatch, retries, delay_ms
 

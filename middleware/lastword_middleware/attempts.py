@@ -119,9 +119,10 @@ class TrackAttempts(Middleware):
                 attempt = self._open(broker, message, claim_of(held.reservation))
                 self._put_beginning(attempt, message)
             else:
-                self._open(broker, message, self._claims.claim(message))
+                attempt = self._open(broker, message, self._claims.claim(message))
         finally:
             self.tracker.work.end_claim(message)
+        self.tracker.tracing.begin(attempt)
 
     def _put_beginning(self, attempt: OpenAttempt, message: MessageProxy) -> None:
         run, writer = attempt.run, self.tracker.writer

@@ -10,6 +10,7 @@ from dramatiq.broker import Broker
 from lastword.logs import log_notice
 from lastword.reasons import Deferral
 from lastword.service.values import PutOff
+from lastword.states import Outcome
 from lastword_middleware.dispatch import canonical, fresh
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.working import OpenAttempt
@@ -31,6 +32,7 @@ class Deferring:
             return False
         # Not the queue's failure, which `throws` has made of it: the message is done with.
         attempt.message.failed = False
+        self.tracker.tracing.end(attempt, Outcome.PENDING, deferral.reason, deferral)
         self.tracker.work.settle(attempt)
         again = fresh(
             canonical(attempt.message._message), dispatch=dispatch, retries=attempt.retries

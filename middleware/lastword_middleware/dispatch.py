@@ -6,6 +6,7 @@ import inspect
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +24,8 @@ from lastword.service.values import Redispatched, Sending
 from lastword.starting import Letter
 from lastword.storage.ledger import Ledger
 from lastword_middleware.delivered import ref_of
-from lastword_middleware.options import DISPATCH, OF_ONE_JOURNEY
+from lastword_middleware.options import DISPATCH, OF_ONE_JOURNEY, TRACE, trace_of
+from lastword_middleware.tracing import Tracing
 
 
 class BrokerDispatcher:
@@ -33,28 +35,30 @@ class BrokerDispatcher:
         broker: the broker; it must carry Lastword's middleware.
         config: the configuration.
         ledger: where it records what it sends in groups; message by message if there is none.
+        tracing: what is told of the runs that are started with it.
     """
 
-    def __init__(self, broker: Broker, config: Config, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        config: Config,
+        ledger: Ledger | None = None,
+        *,
+        tracing: Tracing | None = None,
+    ) -> None:
         self._broker = broker
         self._config = config
         self._runs = RunService(ledger) if ledger else None
+        self._tracing = tracing or Tracing()
 
     def compose(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
         """See `lastword.starting.Dispatcher`."""
-        actor = self._actor(operation)
-        _require_fit(actor, inputs)
-        message: Message[Any] = Message(
-            queue_name=actor.queue_name,
-            actor_name=actor.actor_name,
-            args=(),
-            kwargs=dict(inputs),
-            options={DISPATCH: 1},
-            message_id=run_id,
-        )
-        return Letter(
-            actor.actor_name, encoded(message, max_payload_bytes=self._config.max_payload_bytes)
-        )
+        message, sent = self._tracing.composed(self._message(operation, run_id, inputs))
+        return replace(self._letter(message), sent=sent)
+
+    def template(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
+        """See `lastword.starting.Dispatcher`."""
+        return self._letter(self._message(operation, run_id, inputs))
 
     def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
         """See `lastword.starting.Dispatcher`."""
@@ -83,6 +87,22 @@ class BrokerDispatcher:
                 pipeline.hset(f"{queue}.msgs", ref_of(letter), letter.encode())
                 pipeline.rpush(queue, ref_of(letter))
             pipeline.execute()
+
+    def _message(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Message[Any]:
+        actor = self._actor(operation)
+        _require_fit(actor, inputs)
+        return Message(
+            queue_name=actor.queue_name,
+            actor_name=actor.actor_name,
+            args=(),
+            kwargs=dict(inputs),
+            options={DISPATCH: 1},
+            message_id=run_id,
+        )
+
+    def _letter(self, message: Message[Any]) -> Letter:
+        text = encoded(message, max_payload_bytes=self._config.max_payload_bytes)
+        return Letter(message.actor_name, text)
 
     def _actor(self, operation: str) -> Actor[Any, Any]:
         for actor in self._broker.actors.values():
@@ -139,6 +159,8 @@ def canonical(message: Message[Any]) -> Message[Any]:
 def encoded(message: Message[Any], *, max_payload_bytes: int) -> str:
     """A message as the JSON text that the broker would take.
 
+    Its trace, which is bounded, does not count: to trace a start is no reason to refuse it.
+
     Raises:
         InvalidInputs: an argument has no JSON form.
         PayloadTooLarge: the text is longer than `max_payload_bytes`.
@@ -153,6 +175,8 @@ def encoded(message: Message[Any], *, max_payload_bytes: int) -> str:
             mend="send an id or a text instead of the object",
         ) from error
     size = len(text.encode())
+    if carried := trace_of(message.options):
+        size -= len(json.dumps({TRACE: carried}))
     if size > max_payload_bytes:
         raise PayloadTooLarge(
             f"a message for actor {message.actor_name!r} has {size} bytes",

@@ -71,7 +71,7 @@ class Ends:
                 failures=(*attempt.run.failures, failure_entry(exception)),
                 diagnostics=diagnostics_of(exception),
             )
-            self._record(attempt, "decline", told)
+            self._record(attempt, "decline", told, exception=exception)
             return
         throws: Throws = message.options.get("throws") or broker.get_actor(
             message.actor_name
@@ -83,7 +83,7 @@ class Ends:
         """The attempt was asked to stop, and did."""
         end = _end(attempt, Outcome.CANCELLED, Reason.CANCELLED_BY_OPERATOR)
         told = replace(end, diagnostics=diagnostics_of(exception))
-        self._record(attempt, "cancelled", told)
+        self._record(attempt, "cancelled", told, exception=exception)
 
     def rejected(self, attempt: OpenAttempt) -> None:
         """Another middleware skipped the delivery after its run was begun."""
@@ -99,6 +99,8 @@ class Ends:
             end, diagnostics="the attempt did not stop when its time limit was raised in its thread"
         )
         assert self.tracker.writer is not None
+        # Its thread may never come back.
+        self.tracker.tracing.end(attempt, end.outcome, end.reason)
         if self._has_bridge(attempt):
             self.tracker.writer.put(Ended("fail", told, None, lambda written: None))
 
@@ -127,6 +129,7 @@ class Ends:
         if run.run_id in retried:
             log_notice(logging.ERROR, "retry_lost", run=run.run_id, attempt=run.attempt)
             self.tracker.count_swallowed("retry_lost")
+            self.tracker.tracing.end(attempt, Outcome.PENDING, retry.reason, exception)
             self.tracker.work.settle(attempt)
         elif self._was_asked_to_stop(run.run_id):
             self.cancelled(attempt, exception)
@@ -145,7 +148,7 @@ class Ends:
             self._record(attempt, "finish", _bare(attempt, attempt.run.outcome, reason=None))
         else:
             end = _bare(attempt, Outcome.FAILED, reason=cause_of(exception))
-            self._record(attempt, "fail", end)
+            self._record(attempt, "fail", end, exception=exception)
 
     def _fail(
         self,
@@ -158,6 +161,7 @@ class Ends:
         if not self._has_bridge(attempt):
             # Nobody works on it any more, and the next sweep finds it so.
             log_notice(logging.WARNING, "failure_not_carried", run=attempt.run.run_id, why=reason)
+            self.tracker.tracing.end(attempt, Outcome.FAILED, reason, exception)
             self.tracker.work.settle(attempt)
             return
         end = _end(attempt, Outcome.FAILED, reason)
@@ -166,7 +170,7 @@ class Ends:
             failures=(*end.failures, failure_entry(exception)),
             diagnostics=diagnostics_of(exception),
         )
-        self._record(attempt, "fail", told, waits=waits)
+        self._record(attempt, "fail", told, waits=waits, exception=exception)
 
     def _has_bridge(self, attempt: OpenAttempt) -> bool:
         return self.tracker.config.policy(attempt.run.operation).direct_bridge
@@ -179,7 +183,9 @@ class Ends:
         follow_up: NewRun | None = None,
         *,
         waits: bool = False,
+        exception: BaseException | None = None,
     ) -> None:
+        self.tracker.tracing.end(attempt, end.outcome, end.reason, exception)
         writer = self.tracker.writer
         assert writer is not None, "attempts are begun by workers only"
         if self.tracker.defers_acks:
@@ -205,6 +211,7 @@ class Ends:
         options = broker.get_actor(message.actor_name).options
         if not (stage.options.get("pipe_ignore") or options.get("pipe_ignore")):
             stage = stage.copy(args=(*stage.args, result))
+        stage = self.tracker.tracing.carried(stage)
         config = self.tracker.config
         try:
             payload = encoded(

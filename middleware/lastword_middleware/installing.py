@@ -13,6 +13,7 @@ from lastword.starting import Application, use_application
 from lastword.storage.opening import ledger_of, open_ledger, sibling_of
 from lastword_middleware.broker import arrange, require_same_broker
 from lastword_middleware.dispatch import BrokerDispatcher
+from lastword_middleware.tracing import tracing_of
 from lastword_middleware.tracker import Tracker
 
 
@@ -41,12 +42,14 @@ def install(
         settings = with_database_url(settings, database)
         database = None
     require_same_broker(broker, settings)
+    tracing = tracing_of(settings)
     own = ledger_of(database) if database is not None else open_ledger(settings.ledger_url)
     # Tracking never shares a connection with the application: its rows are committed whatever
     # becomes of the application's transaction.
     apart = sibling_of(own)
-    arrange(broker, Tracker(config=settings, ledger=apart, application=own))
-    dispatcher = BrokerDispatcher(broker, settings)
+    arrange(broker, Tracker(config=settings, ledger=apart, application=own, tracing=tracing))
+    tracing.follow(broker)
+    dispatcher = BrokerDispatcher(broker, settings, tracing=tracing)
     application = Application(settings, own, apart, dispatcher, installed_gate(settings))
     use_application(application)
     return application

@@ -108,6 +108,7 @@ class WorkerLife:
         except LedgerUnavailable as error:
             # Its lease runs out instead.
             log_notice(logging.WARNING, "end_unrecorded", why=error)
+        self._tracker.tracing.close()
 
     def _started_pulse(self, fitness: Fitness, heartbeat: Heartbeat) -> Pulse | None:
         # An application that runs a worker inside its own process is well or not as a whole.

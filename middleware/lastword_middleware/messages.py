@@ -19,6 +19,7 @@ from lastword.identity import RunId, is_run_id
 from lastword.reasons import Reason
 from lastword.service.requests import Acceptance, NewRun
 from lastword.service.values import Rejection, Retry, Sending
+from lastword.states import Outcome
 from lastword.storage.schema import require_current_schema
 from lastword_middleware.covered import cover, operation_of, require_inside
 from lastword_middleware.dispatch import canonical, encoded
@@ -100,13 +101,18 @@ class TrackMessages(Middleware):
         result: Any = None,
         exception: BaseException | None = None,
     ) -> None:
-        """A middleware before the tracking of attempts broke: what was held was never begun."""
+        """A middleware before the tracking of attempts broke: what was held was never begun.
+
+        The attempt's trace is left only here: what follows up the run was sent before this.
+        """
+        self.tracker.tracing.leave()
         held = self.tracker.reservations.take(message)
         if held is not None:
             self.tracker.give_back([held])
 
     def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
         """Another middleware gave up on this delivery before it became an attempt."""
+        self.tracker.tracing.leave()
         dispatch = dispatch_of(message.options)
         refused_here = self.tracker.work.here.refused is message
         self.tracker.reservations.take(message)
@@ -193,6 +199,7 @@ class TrackMessages(Middleware):
             raise SendRefused(f"run {attempt.run.run_id} was asked to stop")
         exception = sys.exception()
         run_id = attempt.run.run_id
+        reason = cause_of(exception) if exception else Reason.UNKNOWN_ERROR
         self.tracker.require_written()
         dispatches = self.tracker.runs.retry(
             [
@@ -202,7 +209,7 @@ class TrackMessages(Middleware):
                     worker_id=attempt.worker_id,
                     delay_s=(delay or 0) / 1000,
                     retries=message.options["retries"],
-                    reason=cause_of(exception) if exception else Reason.UNKNOWN_ERROR,
+                    reason=reason,
                     diagnostics=diagnostics_of(exception) if exception else "",
                     message_queue=message.queue_name,
                     message_ref=message.options.get("redis_message_id"),
@@ -214,6 +221,7 @@ class TrackMessages(Middleware):
                 f"run {run_id} was closed, handed on or asked to stop while this attempt worked"
             )
         message.options[DISPATCH] = dispatches[run_id]
+        self.tracker.tracing.end(attempt, Outcome.PENDING, reason, exception)
         self.tracker.work.settle(attempt)
 
     def _sent(self, message: Message[Any], dispatch: int) -> None:

@@ -23,6 +23,7 @@ from lastword.service.workers import Beat, NewWorker, Progress
 from lastword.storage.ledger import Ledger
 from lastword_middleware.command_line import shutdown_timeout_s
 from lastword_middleware.reservations import Held, Reservations
+from lastword_middleware.tracing import Tracing
 from lastword_middleware.working import OpenAttempt, Work
 from lastword_middleware.writing import FIRST_WAIT_S, LONGEST_WAIT_S, Writer
 
@@ -58,6 +59,7 @@ class Tracker:
         writer: what writes the truths of a worker; None where no worker runs.
         defers_acks: whether the broker's consumers leave acknowledging to the writer.
         unsafe_timing: the timing rules that this worker was allowed to break.
+        tracing: what is told of starts and attempts.
     """
 
     config: Config
@@ -72,6 +74,7 @@ class Tracker:
     writer: Writer | None = None
     defers_acks: bool = False
     unsafe_timing: tuple[str, ...] = ()
+    tracing: Tracing = field(default_factory=Tracing)
     on_boot: list[Callable[[WorkerId], object]] = field(default_factory=list)
     _threads: int = 0
     _lease_until: float = 0.0

@@ -31,7 +31,7 @@ WITHOUT_OPERATIONS_S = 110.0
 
 #: Seconds beyond the end of its drain until a worker's processes are gone: a second until it
 #: notices the signal, two until its consumers have ended, ten at most to write what has ended, five
-#: for a heartbeat that is under way, one until its parent has noticed.
+#: for a heartbeat that is under way, one to hand over spans, one until its parent has noticed.
 EXIT_MARGIN_S = 20.0
 
 
@@ -80,6 +80,7 @@ class Config:
         health_file: what a worker keeps fresh as long as it is well; empty means none.
         revision: which build of the application this is, as people name it; shown with workers.
         shipped_operations: whether operations of installed packages count in this deployment.
+        tracing: whether starts and attempts are spans of OpenTelemetry (extra `otel`).
         policies: the lifecycle policy of every known operation.
     """
 
@@ -121,6 +122,7 @@ class Config:
     health_file: str = ""
     revision: str = ""
     shipped_operations: bool = True
+    tracing: bool = False
     policies: Mapping[str, Policy] = field(default_factory=dict)
 
     @property

@@ -15,7 +15,7 @@ from lastword.identity import RunId, canonical_json
 from lastword.input_rules import require_json
 from lastword.service import RunService
 from lastword.service.requests import Acceptance, NewRun
-from lastword.starting import Application, Started, application_here, dispatch
+from lastword.starting import Application, Letter, Started, application_here, dispatch
 
 #: The name space of children's ids, by which a second attempt finds the children of the first.
 _NAMESPACE = UUID("6f1e58c5-6a0e-4f43-9e0c-0c2f5b3d1a77")
@@ -37,22 +37,24 @@ def start_children(operation: str, inputs: Sequence[Mapping[str, Any]]) -> list[
         LedgerUnavailable: the ledger does not answer; none was started.
     """
     application = application_here()
-    requests = [_request(application, operation, item) for item in inputs]
-    accepted = RunService(application.apart).accept(requests)
-    for request, answer in zip(requests, accepted, strict=True):
+    children = [_child(application, operation, item) for item in inputs]
+    accepted = RunService(application.apart).accept([request for request, _ in children])
+    for (_, letter), answer in zip(children, accepted, strict=True):
         if answer.result is Acceptance.ACCEPTED:
-            dispatch(application, answer.run_id, request.payload, delay_ms=0)
+            dispatch(application, answer.run_id, letter, delay_ms=0)
     return [Started(answer.result, answer.run_id) for answer in accepted]
 
 
-def _request(application: Application, operation: str, inputs: Mapping[str, Any]) -> NewRun:
+def _child(
+    application: Application, operation: str, inputs: Mapping[str, Any]
+) -> tuple[NewRun, Letter]:
     parent = current_run()
     require_json(inputs)
     policy = application.config.offered(operation)
     name = canonical_json([parent.run_id, operation, dict(inputs)])
     run_id = RunId(str(uuid5(_NAMESPACE, name)))
     letter = application.dispatcher.compose(operation, run_id, inputs)
-    return NewRun(
+    request = NewRun(
         run_id=run_id,
         policy=policy,
         actor_name=letter.actor_name,
@@ -62,3 +64,4 @@ def _request(application: Application, operation: str, inputs: Mapping[str, Any]
         context={"inputs": dict(inputs)} if inputs else {},
         parent_id=parent.run_id,
     )
+    return request, letter

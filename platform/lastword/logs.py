@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,8 @@ FIELDS = "lastword"
 LINES = "lastword_lines"
 
 _ENCODER = json.JSONEncoder(sort_keys=True, default=repr)
+
+_sources: list[Callable[[], Mapping[str, object]]] = []
 
 _transitions = logging.getLogger("lastword.transitions")
 _notices = logging.getLogger("lastword")
@@ -55,6 +57,16 @@ def log_transitions(lines: Sequence[Mapping[str, object]]) -> None:
 def log_notice(level: int, name: str, **fields: object) -> None:
     """Write a line about the platform itself: what happened, with its evidence as fields."""
     _emit(_notices, level, name, fields)
+
+
+def add_fields_to_lines(source: Callable[[], Mapping[str, object]]) -> None:
+    """Let every line carry what `source` says in the thread that logs; adding it twice adds one.
+
+    Args:
+        source: gives fields; none where it has nothing to say.
+    """
+    if source not in _sources:
+        _sources.append(source)
 
 
 def configure_logging(log_format: str, *, level: int = logging.INFO) -> None:
@@ -107,7 +119,12 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
         if lines is None:
             return super().format(record)
         moment = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        same = {"level": record.levelname.lower(), "logger": record.name, "timestamp": moment}
+        same = {
+            **_told_here(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "timestamp": moment,
+        }
         return "\n".join(str(self._renderer(None, "info", _shown(line, same))) for line in lines)
 
 
@@ -149,4 +166,8 @@ def _sayable(value: object) -> object:
 def _fields_of_record(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event["_record"]
     carried: dict[str, Any] | None = getattr(record, FIELDS, None)
-    return {**event, **carried} if carried else event
+    return {**event, **_told_here(), **(carried or {})}
+
+
+def _told_here() -> dict[str, object]:
+    return {key: value for source in _sources for key, value in source().items()}

@@ -133,4 +133,5 @@ READERS: dict[str, Callable[[object], object]] = {
     "health_file": text_value,
     "revision": text_value,
     "shipped_operations": _flag,
+    "tracing": _flag,
 }

@@ -109,7 +109,7 @@ def _new(
         _require_label("initiator", initiator, MAX_NAME)
     require_json(inputs)
     schedule_id = new_run_id()
-    letter = application.dispatcher.compose(policy.operation, schedule_id, inputs)
+    letter = application.dispatcher.template(policy.operation, schedule_id, inputs)
     workspace_id = _workspace(application, policy, tenant)
     return NewSchedule(
         id=schedule_id,

@@ -7,7 +7,7 @@ back with it, and the message is sent only after the commit.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -26,6 +26,10 @@ from lastword.storage.ledger import Ledger
 from lastword.storage.schema import require_current_schema
 
 
+def _tell_nobody(error: Exception | None) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """A message that is ready to be sent.
@@ -33,10 +37,13 @@ class Letter:
     Attributes:
         actor_name: the actor that does the work.
         payload: the message as JSON text.
+        sent: told when it was handed to the queue, with what was raised if anything was; not told
+            if it was not to be sent at all.
     """
 
     actor_name: str
     payload: str
+    sent: Callable[[Exception | None], object] = _tell_nobody
 
 
 class Dispatcher(Protocol):
@@ -44,6 +51,15 @@ class Dispatcher(Protocol):
 
     def compose(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
         """The message that would do `operation`, checked against its actor and the size limit.
+
+        It carries the trace that it is composed in, if there is one.
+
+        Raises:
+            StartRefused: no actor does it, or the inputs do not fit.
+        """
+
+    def template(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
+        """Such a message for runs that are started later, and so in no trace of today.
 
         Raises:
             StartRefused: no actor does it, or the inputs do not fit.
@@ -186,7 +202,7 @@ def start_in(
         delay_ms = int(delay_s * 1000)
         with ledger.session():
             ledger.after_commit(
-                lambda: dispatch(application, accepted.run_id, letter.payload, delay_ms=delay_ms)
+                lambda: dispatch(application, accepted.run_id, letter, delay_ms=delay_ms)
             )
     return Started(accepted.result, accepted.run_id)
 
@@ -257,10 +273,11 @@ def _request(
     return request, letter
 
 
-def dispatch(application: Application, run_id: RunId, payload: str, *, delay_ms: int) -> None:
+def dispatch(application: Application, run_id: RunId, letter: Letter, *, delay_ms: int) -> None:
     """Send the message of a run that was accepted; it stays so whatever becomes of the message."""
     try:
-        application.dispatcher.send(payload, dispatch=1, delay_ms=delay_ms)
+        application.dispatcher.send(letter.payload, dispatch=1, delay_ms=delay_ms)
+        letter.sent(None)
     except Exception as error:  # noqa: BLE001 - the run is accepted whatever the broker says
         # Unknown, not failed: the message may have arrived. The reconciler looks and, if it did
         # not, sends the run again from the ledger.
@@ -270,3 +287,4 @@ def dispatch(application: Application, run_id: RunId, payload: str, *, delay_ms:
             run=run_id,
             why=f"{type(error).__name__}: {error}",
         )
+        letter.sent(error)

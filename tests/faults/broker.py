@@ -34,6 +34,8 @@ class AnyBroker:
     def compose(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
         raise AssertionError("a reconciler sends what the ledger holds")
 
+    template = compose
+
     def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
         self.sent.append(Delivery(RunId(json.loads(payload)["run"]), dispatch))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lastword.logs import configure_logging, log_notice, log_transition
+from lastword.logs import add_fields_to_lines, configure_logging, log_notice, log_transition
 from lastword.reasons import Reason
 from lastword.storage.ledger import Ledger
 from tests.support import Scene
@@ -161,3 +161,21 @@ def test_the_ledger_says_every_transition_with_run_operation_attempt_worker_and_
 def test_a_text_that_no_stream_takes_is_told_in_escapes(caplog: pytest.LogCaptureFixture) -> None:
     log_notice(logging.ERROR, "message_refused", run="\ud800", why="half a pair")
     assert caplog.messages == ["message_refused run=\\ud800 why=half a pair"]
+
+
+def test_a_line_carries_what_is_known_of_the_place_where_it_is_written(lines: io.StringIO) -> None:
+    configure_logging("json")
+    known: dict[str, object] = {}
+
+    def source() -> dict[str, object]:
+        return known
+
+    add_fields_to_lines(source)
+    add_fields_to_lines(source)
+    logging.getLogger("mine").info("before")
+    known["trace_id"] = "abc"
+    logging.getLogger("mine").info("in a trace")
+    known.clear()
+    before, inside = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert "trace_id" not in before
+    assert (inside["event"], inside["trace_id"]) == ("in a trace", "abc")
