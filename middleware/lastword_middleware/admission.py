@@ -57,15 +57,20 @@ class Admission:
         Raises:
             LedgerUnavailable: the worker stops before the ledger could be asked.
         """
-        covered = self._covered(messages)
-        sound = [message for message in covered if _is_sound(message)]
-        refused = [Refused(item, Refusal.UNACCEPTABLE) for item in covered if not _is_sound(item)]
+        sound: list[MessageProxy] = []
+        refused: list[Refused] = []
+        for message in self._covered(messages):
+            if _is_sound(message):
+                sound.append(message)
+            else:
+                refused.append(Refused(message, Refusal.UNACCEPTABLE))
         refused += self._accept_unmarked(sound)
         asked: dict[Delivery, MessageProxy] = {}
         for message in sound:
-            if dispatch_of(message.options) is None:
+            dispatch = dispatch_of(message.options)
+            if dispatch is None:
                 continue
-            delivery = _delivery(message)
+            delivery = Delivery(RunId(message.message_id), dispatch)
             if self.tracker.works_on(delivery):
                 refused.append(Refused(message, Refusal.RUNNING))
             elif delivery in asked or self.tracker.reservations.has(delivery):

@@ -15,8 +15,8 @@ from dramatiq.middleware import Middleware
 
 from lastword.current import CurrentRun, enter_run, leave_run
 from lastword.reasons import Deferral
-from lastword.service.values import Beginning, Claim, Refusal
-from lastword_middleware.claims import Claims, claim_of
+from lastword.service.values import Beginning, Claim, Refusal, Reservation
+from lastword_middleware.claims import Claims
 from lastword_middleware.covered import operation_of, time_limit_s
 from lastword_middleware.deferring import Deferring
 from lastword_middleware.ends import Ends
@@ -25,8 +25,8 @@ from lastword_middleware.gate import Gatekeeper
 from lastword_middleware.options import dispatch_of
 from lastword_middleware.ordering import Place
 from lastword_middleware.tracker import Tracker
+from lastword_middleware.truths import Began
 from lastword_middleware.working import OpenAttempt
-from lastword_middleware.writing import Began
 
 
 class TrackAttempts(Middleware):
@@ -116,7 +116,7 @@ class TrackAttempts(Middleware):
             held = self._claims.hold(broker, message)
             self._gate.admit(message, held.reservation)
             if self._claims.may_begin(held):
-                attempt = self._open(broker, message, claim_of(held.reservation))
+                attempt = self._open(broker, message, held.reservation)
                 self._put_beginning(attempt, message)
             else:
                 attempt = self._open(broker, message, self._claims.claim(message))
@@ -132,7 +132,9 @@ class TrackAttempts(Middleware):
         beginning = Beginning(run.run_id, dispatch, run.attempt, attempt.worker_id)
         writer.put(Began(beginning, attempt.began))
 
-    def _open(self, broker: Broker, message: MessageProxy, claim: Claim) -> OpenAttempt:
+    def _open(
+        self, broker: Broker, message: MessageProxy, claim: Claim | Reservation
+    ) -> OpenAttempt:
         worker_id = claim.worker_id
         assert worker_id is not None, "a claim that was granted names its worker"
         run = CurrentRun(

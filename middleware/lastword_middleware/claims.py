@@ -11,7 +11,7 @@ from dramatiq.broker import Broker, MessageProxy
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.logs import log_notice
-from lastword.service.values import Claim, Delivery, Refusal, Reservation
+from lastword.service.values import Claim, Delivery, Refusal
 from lastword_middleware.admission import FOREIGN, Admission
 from lastword_middleware.errors import DeliveryRefused
 from lastword_middleware.options import dispatch_of
@@ -128,18 +128,3 @@ class Claims:
             return Claim(delivery.run_id, refusal=Refusal.LEASE_LOST)
         [claim] = self.tracker.runs.claim([delivery], worker_id=worker_id)
         return claim
-
-
-def claim_of(reservation: Reservation) -> Claim:
-    """The claim that a reservation becomes when it is begun."""
-    return Claim(
-        run_id=reservation.run_id,
-        attempt=reservation.attempt,
-        operation=reservation.operation,
-        tenant_id=reservation.tenant_id,
-        workspace_id=reservation.workspace_id,
-        initiator_id=reservation.initiator_id,
-        worker_id=reservation.worker_id,
-        context=reservation.context,
-        payload=reservation.payload,
-    )

@@ -30,7 +30,7 @@ from lastword_middleware.admission import FOREIGN, Admission
 from lastword_middleware.delivered import decoded, ref_of
 from lastword_middleware.reservations import Hands
 from lastword_middleware.tracker import Tracker
-from lastword_middleware.writing import Done
+from lastword_middleware.truths import Done
 
 #: Seconds between two looks for messages that Redis believes to be here and that are not.
 RECLAIM_EVERY_S = 5.0

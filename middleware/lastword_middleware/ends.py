@@ -32,17 +32,19 @@ from lastword_middleware.failures import (
 )
 from lastword_middleware.options import DISPATCH
 from lastword_middleware.tracker import Tracker
+from lastword_middleware.truths import Ended
 from lastword_middleware.working import OpenAttempt
-from lastword_middleware.writing import Ended
 
 #: Options of a message or an actor by which something is sent once the actor is done.
-_SEND_AFTERWARDS = (
-    "pipe_target",
-    "on_success",
-    "on_failure",
-    "group_completion_callbacks",
-    "group_completion_uuid",
-    "on_retry_exhausted",
+_SEND_AFTERWARDS = frozenset(
+    {
+        "pipe_target",
+        "on_success",
+        "on_failure",
+        "group_completion_callbacks",
+        "group_completion_uuid",
+        "on_retry_exhausted",
+    }
 )
 
 
@@ -230,11 +232,14 @@ class Ends:
 
 
 def _sends_afterwards(broker: Broker, attempt: OpenAttempt) -> bool:
-    actor = broker.get_actor(attempt.message.actor_name)
-    return any(
-        attempt.message.options.get(option) or actor.options.get(option)
-        for option in _SEND_AFTERWARDS
-    )
+    for options in (
+        attempt.message.options,
+        broker.get_actor(attempt.message.actor_name).options,
+    ):
+        named = _SEND_AFTERWARDS.intersection(options)
+        if named and any(options[option] for option in named):
+            return True
+    return False
 
 
 def _bare(attempt: OpenAttempt, outcome: Outcome, *, reason: Reason | None) -> AttemptEnd:
@@ -242,9 +247,14 @@ def _bare(attempt: OpenAttempt, outcome: Outcome, *, reason: Reason | None) -> A
 
 
 def _end(attempt: OpenAttempt, outcome: Outcome, reason: Reason | None = None) -> AttemptEnd:
-    return replace(
-        _bare(attempt, outcome, reason=reason),
-        counts=attempt.run.counts,
-        failures=tuple(attempt.run.failures),
-        context=attempt.run.context,
+    run = attempt.run
+    return AttemptEnd(
+        run_id=run.run_id,
+        attempt=run.attempt,
+        worker_id=attempt.worker_id,
+        outcome=outcome,
+        reason=reason,
+        counts=run.counts,
+        failures=tuple(run.failures),
+        context=run.context,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dramatiq.broker import MessageProxy
 
@@ -46,7 +48,7 @@ class Gatekeeper:
             workspace_id=reservation.workspace_id,
             tenant_id=reservation.tenant_id,
             initiator_id=reservation.initiator_id,
-            inputs=json.loads(reservation.context).get("inputs", {}),
+            inputs=_inputs(reservation),
             run_id=reservation.run_id,
         )
         if not self.gate.concerns(asked):
@@ -80,3 +82,10 @@ class Gatekeeper:
             self.tracker.runs.reject([rejection])
         else:
             self.tracker.runs.block([Barred(run_id, dispatch, reservation.worker_id, denial)])
+
+
+def _inputs(reservation: Reservation) -> Mapping[str, Any]:
+    if reservation.context == "{}":
+        return {}
+    inputs: Mapping[str, Any] = json.loads(reservation.context).get("inputs", {})
+    return inputs

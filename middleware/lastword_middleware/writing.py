@@ -11,83 +11,37 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.logs import log_notice
 from lastword.service import RunService
-from lastword.service.requests import NewRun
-from lastword.service.values import AttemptEnd, Beginning, Recorded
+from lastword.service.values import AttemptEnd, Recorded
 from lastword.storage.ledger import Ledger
+from lastword_middleware.truths import (
+    Acknowledger,
+    Barrier,
+    Began,
+    Done,
+    Ended,
+    Item,
+    attempt_of,
+    bare,
+    by_verb,
+)
 
 #: Seconds a start waits for its end, so that a short job is one commit and not two.
 START_WAITS_S = 0.005
 
 #: The most items of one group.
-MOST_ITEMS = 1024
+MOST_ITEMS = 4096
 
 #: Seconds between two tries to reach a ledger that is down: from, to.
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
 
 Verb = Callable[[Sequence[AttemptEnd]], dict[RunId, Recorded]]
-
-
-@dataclass(frozen=True, slots=True)
-class Began:
-    """An attempt was begun, at `at` by this process's monotonic clock."""
-
-    beginning: Beginning
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """An attempt ended.
-
-    Attributes:
-        verb: the name of the service's verb that records it.
-        follow_up: a run that is accepted with it, if it is what ends its run.
-        settled: called once it is durable; with False if it cannot be written at all.
-    """
-
-    verb: str
-    end: AttemptEnd
-    follow_up: NewRun | None
-    settled: Callable[[bool], object]
-
-
-class Acknowledger(Protocol):
-    """What acknowledges messages to the broker, many at once."""
-
-    def acknowledge(self, refs: Sequence[str]) -> None:
-        """Drop these messages from the broker."""
-
-    def bury(self, refs: Sequence[str]) -> None:
-        """Hand these messages to the dead letters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A message whose attempt has ended may be acknowledged, or buried if the queue gave it up."""
-
-    acknowledger: Acknowledger
-    run_id: RunId
-    ref: str
-    failed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Barrier:
-    """Everything that was put before it is durable once it is passed."""
-
-    passed: threading.Event = field(default_factory=threading.Event)
-
-
-Item = Began | Ended | Done | Barrier
 
 
 class Writer(threading.Thread):
@@ -192,26 +146,39 @@ class Writer(threading.Thread):
     def _write(self, began: Sequence[Began], ended: Sequence[Ended]) -> None:
         if not began and not ended:
             return
-        now = time.monotonic()
-        verbs: dict[str, list[Ended]] = {}
+        starts = {attempt_of(item.beginning): item for item in began}
+        brief: list[tuple[Began, Ended]] = []
+        others: list[Ended] = []
         for item in ended:
-            verbs.setdefault(item.verb, []).append(item)
+            start = starts.pop(attempt_of(item.end), None) if item.verb == "finish" else None
+            if start:
+                brief.append((start, item))
+            else:
+                others.append(item)
         with self._ledger.transaction():
             # All of them at once and in order: two verbs after each other could lock crosswise.
             run_ids = {item.beginning.run_id for item in began} | {i.end.run_id for i in ended}
-            self._ledger.lock_runs(sorted(run_ids))
-            if began:
-                self._runs.begin([replace(item.beginning, age_s=now - item.at) for item in began])
-            for name, items in verbs.items():
+            self._ledger.lock_runs(list(run_ids))
+            now = time.monotonic()
+            if starts:
+                self._runs.begin([item.told(now) for item in starts.values()])
+            recorded = {}
+            if brief:
+                pairs = [(start.told(now), item.end) for start, item in brief]
+                recorded = self._runs.begin_and_finish(pairs)
+            for name, items in by_verb(others):
                 verb: Verb = getattr(self._runs, name)
-                recorded = verb([item.end for item in items])
-                follow_ups = [
-                    item.follow_up
-                    for item in items
-                    if item.follow_up and recorded.get(item.end.run_id) is Recorded.MOVED
-                ]
-                if follow_ups:
-                    self._runs.accept(follow_ups)
+                recorded.update(verb([item.end for item in items]))
+            self._follow_up(ended, recorded)
+
+    def _follow_up(self, ended: Sequence[Ended], recorded: Mapping[RunId, Recorded]) -> None:
+        follow_ups = [
+            item.follow_up
+            for item in ended
+            if item.follow_up and recorded.get(item.end.run_id) is Recorded.MOVED
+        ]
+        if follow_ups:
+            self._runs.accept(follow_ups)
 
     def _one_by_one(self, began: Sequence[Began], ended: Sequence[Ended]) -> None:
         # One end that cannot be kept - a fact of its own, say - must not hold up the others.
@@ -220,7 +187,7 @@ class Writer(threading.Thread):
         for item in ended:
             run_id = item.end.run_id
             written = any(
-                self._try(partial(self._write, [], [end]), run_id) for end in (item, _bare(item))
+                self._try(partial(self._write, [], [end]), run_id) for end in (item, bare(item))
             )
             if not written:
                 self._unwritten.add(run_id)
@@ -272,9 +239,3 @@ class Writer(threading.Thread):
                     logging.WARNING, "acknowledgement_failed", why=error, messages=len(items)
                 )
                 self._unacknowledged += items
-
-
-def _bare(item: Ended) -> Ended:
-    end = item.end
-    bare = AttemptEnd(end.run_id, end.attempt, end.worker_id, end.outcome, end.reason)
-    return replace(item, end=bare, follow_up=None)

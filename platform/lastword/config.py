@@ -78,6 +78,8 @@ class Config:
         max_payload_bytes: the largest message that is accepted.
         allow_unsafe_timing: whether to start although durations do not fit into each other.
         health_file: what a worker keeps fresh as long as it is well; empty means none.
+        gc_threshold: after how many new objects a worker looks for cycles of garbage; 0 leaves
+            Python as it is.
         revision: which build of the application this is, as people name it; shown with workers.
         shipped_operations: whether operations of installed packages count in this deployment.
         tracing: whether starts and attempts are spans of OpenTelemetry (extra `otel`).
@@ -120,6 +122,7 @@ class Config:
     max_payload_bytes: int = 256 * 1024
     allow_unsafe_timing: bool = False
     health_file: str = ""
+    gc_threshold: int = 50_000
     revision: str = ""
     shipped_operations: bool = True
     tracing: bool = False

@@ -22,7 +22,10 @@ FIELDS = "lastword"
 #: The attribute of a record that carries the fields of many lines.
 LINES = "lastword_lines"
 
-_ENCODER = json.JSONEncoder(sort_keys=True, default=repr)
+_ENCODER = json.JSONEncoder(sort_keys=True, check_circular=False, default=repr)
+
+#: What stands between two objects of an array.
+_SEAM = "}, {"
 
 _sources: list[Callable[[], Mapping[str, object]]] = []
 
@@ -125,13 +128,23 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
             "logger": record.name,
             "timestamp": moment,
         }
+        if isinstance(self._renderer, structlog.processors.JSONRenderer):
+            return _json_lines([dict(line) | same for line in lines])
         return "\n".join(str(self._renderer(None, "info", _shown(line, same))) for line in lines)
 
 
+def _json_lines(lines: Sequence[Mapping[str, object]]) -> str:
+    # Half a surrogate pair is escaped in JSON: nothing has to be made sayable. One call for all is
+    # twice as fast as one for each; it can be taken apart unless a value reads like a seam.
+    shown = [{key: value for key, value in line.items() if value is not None} for line in lines]
+    text = _ENCODER.encode(shown)[1:-1]
+    if text.count(_SEAM) == len(shown) - 1:
+        return text.replace(_SEAM, "}\n{")
+    return "\n".join(_ENCODER.encode(line) for line in shown)
+
+
 def _shown(line: Mapping[str, object], same: Mapping[str, object]) -> dict[str, object]:
-    shown = {key: _sayable(value) for key, value in line.items() if value is not None}
-    shown.update(same)
-    return shown
+    return {key: _sayable(value) for key, value in line.items() if value is not None} | dict(same)
 
 
 def _is_ours(logger: logging.Logger) -> bool:

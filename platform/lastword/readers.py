@@ -82,6 +82,16 @@ def _bytes(value: object) -> int:
     return size
 
 
+def _threshold(value: object) -> int:
+    try:
+        number = int(value) if isinstance(value, str | int) else -1
+    except ValueError:
+        number = -1
+    if isinstance(value, bool) or not 0 <= number < 2**31:
+        raise ValueError("a whole number from 0, and below 2147483648")
+    return number
+
+
 def _log_format(value: object) -> str:
     if value not in ("console", "json"):
         raise ValueError("'console' or 'json'")
@@ -129,6 +139,7 @@ READERS: dict[str, Callable[[object], object]] = {
     "stop_wait": _seconds,
     "rabbitmq_consumer_timeout": _seconds,
     "max_payload_bytes": _bytes,
+    "gc_threshold": _threshold,
     "allow_unsafe_timing": _flag,
     "health_file": text_value,
     "revision": text_value,

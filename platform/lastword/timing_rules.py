@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from lastword.config import DRAIN_MARGIN_S, EXIT_MARGIN_S
-from lastword.policy import INTERRUPT_GRACE_S, LONGEST_RETRIES_S, Policy
+from lastword.policy import INTERRUPT_GRACE_S, LONGEST_BACKOFF_S, LONGEST_RETRIES_S, Policy
 
 #: Heartbeats that have to fit into a lease, so that one which is late or lost ends nothing.
 BEATS_IN_LEASE = 3
@@ -138,14 +138,16 @@ def _stale_in_wait(policy: Policy) -> Iterator[Violation]:
 
 
 def _backoff_in_wait(policy: Policy) -> Iterator[Violation]:
-    if policy.max_retries and policy.min_backoff > policy.max_backoff:
+    # No wait is longer than Dramatiq's own bound, whatever it is told.
+    if policy.max_retries and policy.min_backoff > min(policy.max_backoff, LONGEST_BACKOFF_S):
         yield _of(
             policy,
             Rule.BACKOFF_IN_WAIT,
             "min_backoff",
             "max_backoff",
             said="the first wait before a retry is longer than the longest",
-            mend="raise max_backoff to at least min_backoff",
+            mend="raise max_backoff to at least min_backoff, which is at most "
+            f"{LONGEST_BACKOFF_S:g} s",
         )
     if policy.longest_backoff > policy.max_queue_wait:
         yield _of(

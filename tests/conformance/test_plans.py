@@ -8,7 +8,7 @@ import pytest
 
 from lastword.reading.freshness import Freshness, freshness_sql
 from lastword.service.claiming import _CLAIM
-from lastword.service.moves import _statement
+from lastword.service.moves import statement
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.candidates import _page, _query
 from tests.support import Scene
@@ -83,7 +83,7 @@ def test_a_count_of_stale_runs_reads_an_index_of_active_runs(ledger: Ledger) -> 
 
 def test_a_move_finds_its_runs_by_their_ids(ledger: Ledger) -> None:
     with ledger.transaction():
-        plan = plan_of(ledger, _statement(ledger, _CLAIM), "[]")
+        plan = plan_of(ledger, statement(ledger, _CLAIM, _CLAIM.arrow.origins), "[]")
     assert "lastword_run_pkey" in plan or "lastword_run_active" in plan or "autoindex" in plan
 
 

@@ -20,7 +20,7 @@ KEYS = [
     *("log_format", "heartbeat_interval", "lease_ttl", "sweep_interval", "message_grace"),
     *("worker_shutdown_timeout", "stop_wait", "max_payload_bytes", "sweep_deadline"),
     *("slot_grace", "retention", "rabbitmq_consumer_timeout", "allow_unsafe_timing"),
-    *("health_file", "revision", "shipped_operations", "tracing"),
+    *("health_file", "revision", "shipped_operations", "tracing", "gc_threshold"),
 ]
 
 

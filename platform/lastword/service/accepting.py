@@ -10,6 +10,7 @@ from lastword.identity import RunId
 from lastword.policy import Policy
 from lastword.service import moves
 from lastword.service.children import adopt
+from lastword.service.moves import Step
 from lastword.service.requests import Acceptance, Accepted, Denial, NewRun
 from lastword.service.values import Sending
 from lastword.states import ACCEPT, REFUSE, Outcome, Source, Status
@@ -128,7 +129,7 @@ class Accepting:
         with self.ledger.transaction():
             self._keep_policies([request.policy])
             rows = _insert(self.ledger, [request], _REFUSED)
-            moves.record(self.ledger, REFUSE, rows, by=Source.START)
+            moves.record(self.ledger, [Step(REFUSE, rows)], by=Source.START)
 
     def keep_policies(self, policies: Sequence[Policy]) -> None:
         """Keep policies in the ledger, each version once, in a transaction of their own.
@@ -179,7 +180,7 @@ class Accepting:
         if not requests:
             return []
         rows = _insert(self.ledger, requests, _ACCEPTED)
-        moves.record(self.ledger, ACCEPT, rows, by=Source.START)
+        moves.record(self.ledger, [Step(ACCEPT, rows)], by=Source.START)
         adopt(self.ledger, rows)
         return [RunId(row["id"]) for row in rows]
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from lastword.storage.dialects import ColumnType
 from lastword.storage.ledger import Ledger, Row, as_batch
 
 #: Characters of an exception's text that are kept.
 MAX_DIAGNOSTICS = 20_000
+
+
+_ENDED_COLUMNS: Mapping[str, ColumnType] = {
+    "run_id": "text",
+    "number": "integer",
+    "at": "integer",
+    "ending": "text",
+    "reason": "text",
+    "diagnostics": "text",
+}
 
 
 def begin_attempts(ledger: Ledger, claimed: Sequence[Row]) -> None:
@@ -27,7 +39,7 @@ def begin_attempts(ledger: Ledger, claimed: Sequence[Row]) -> None:
                     "run_id": row["id"],
                     "number": row["attempt"],
                     "worker_id": row["worker_id"],
-                    "at": row["changed_at"],
+                    "at": row["claimed_at"],
                 }
                 for row in claimed
             ]
@@ -40,24 +52,20 @@ def end_attempts(ledger: Ledger, moved: Sequence[Row], items: Sequence[Mapping[s
     if not moved:
         return
     by_run = {item["run_id"]: item for item in items}
-    for row in moved:
-        ledger.measure("run_attempts", (row["operation"], by_run[row["id"]]["ending"]))
-    source = ledger.dialect.batch(
-        {
-            "run_id": "text",
-            "number": "integer",
-            "at": "integer",
-            "ending": "text",
-            "reason": "text",
-            "diagnostics": "text",
-        }
-    )
+    measure_endings(ledger, ((row["operation"], by_run[row["id"]]["ending"]) for row in moved))
+    source = ledger.dialect.batch(_ENDED_COLUMNS)
     ledger.execute(
         "UPDATE lastword_attempt SET ended_at = item_at, ending = item_ending, "
         f"reason = item_reason, diagnostics = item_diagnostics FROM {source} AS item "
         "WHERE run_id = item_run_id AND number = item_number AND ended_at IS NULL",
         as_batch([_ended(row, by_run[row["id"]]) for row in moved]),
     )
+
+
+def measure_endings(ledger: Ledger, ended: Iterable[tuple[str, str]]) -> None:
+    """Count attempts that have ended: of which operation, and how."""
+    for labels, number in Counter(ended).items():
+        ledger.measure("run_attempts", labels, number)
 
 
 def _ended(row: Row, item: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from lastword.reasons import Reason
 from lastword.service import moves
 from lastword.service.audit import Actor, ActorKind, Entry, write_audit
 from lastword.service.children import HAS_RETURNED
+from lastword.service.events import write_events
 from lastword.service.moves import Move
 from lastword.service.reserving import NOT_IN_HAND
 from lastword.states import (
@@ -102,7 +103,7 @@ class Cancelling:
             f"RETURNING {moves.RETURNED}, {ledger.dialect.now_ms} AS now",
             as_batch([{"run_id": run_id, "by": by} for run_id in run_ids]),
         )
-        moves.write_events(ledger, [_request_event(row, by) for row in rows])
+        write_events(ledger, [_request_event(row, by) for row in rows])
         known = _ids(rows)
         # Asked before: the answer is the same.
         again = moves.read_runs(ledger, [item for item in run_ids if item not in known])

@@ -47,7 +47,8 @@ _CLAIM = Move(
     guards=(SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP),
 )
 
-_BEGIN = Move(
+#: A start that is recorded after the fact.
+BEGIN = Move(
     arrow=CLAIM,
     columns={**_CLAIM.columns, "attempt": "integer"},
     writes=_WRITES,
@@ -89,9 +90,9 @@ class Claiming:
         One that is missing was handed on meanwhile, and whatever it reports is late; or the answer
         to an earlier, identical call was lost, and its end is recorded as usual.
         """
-        items = [_item(beginning) for beginning in beginnings]
+        items = [begin_item(beginning) for beginning in beginnings]
         with self.ledger.transaction():
-            moved = moves.apply(self.ledger, _BEGIN, items, by=Source.WORKER)
+            moved = moves.apply(self.ledger, BEGIN, items, by=Source.WORKER)
             begin_attempts(self.ledger, moved)
         return [RunId(row["id"]) for row in moved]
 
@@ -105,7 +106,8 @@ class Claiming:
         }
 
 
-def _item(beginning: Beginning) -> dict[str, Any]:
+def begin_item(beginning: Beginning) -> dict[str, Any]:
+    """What a statement is told of a start."""
     return {
         "run_id": beginning.run_id,
         "dispatch": beginning.dispatch,

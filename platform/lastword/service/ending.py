@@ -10,6 +10,7 @@ from lastword.reasons import SENTENCES, Reason
 from lastword.service import moves
 from lastword.service.attempts import end_attempts
 from lastword.service.children import HAS_NO_CHILDREN, HAS_NOT_RETURNED, WAITS_UNTIL
+from lastword.service.events import write_events, write_late_results
 from lastword.service.moves import SAME_ATTEMPT, SAME_DISPATCH, SAME_WORKER, Move
 from lastword.service.reserving import MAY_HOLD
 from lastword.service.values import AttemptEnd, Recorded, Rejection
@@ -46,7 +47,8 @@ _END_WRITES = {
     "context": "item_context",
 }
 
-_FINISH = Move(
+#: An attempt that returned ends its run.
+FINISH_MOVE = Move(
     arrow=FINISH,
     columns=_END_COLUMNS,
     writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
@@ -109,7 +111,7 @@ class Ending:
 
         A run with open children ends with the last of them.
         """
-        return self._end(_FINISH, ends, by=Source.WORKER)
+        return self._end(FINISH_MOVE, ends, by=Source.WORKER)
 
     def decline(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
         """Record attempts that found, before they had any effect, that they may not go on."""
@@ -159,12 +161,12 @@ class Ending:
         )
 
     def _end(self, move: Move, ends: Sequence[AttemptEnd], *, by: Source) -> dict[RunId, Recorded]:
-        items = [_end_item(end) for end in ends]
+        items = [end_item(end) for end in ends]
         with self.ledger.transaction():
             moved = moves.apply(self.ledger, move, items, by=by)
             end_attempts(self.ledger, moved, items)
             recorded = {RunId(row["id"]): Recorded.MOVED for row in moved}
-            if move is _FINISH:
+            if move is FINISH_MOVE:
                 missing = [item for item in items if item["run_id"] not in recorded]
                 recorded.update(self._hand_over(missing))
             recorded.update(self._late([end for end in ends if end.run_id not in recorded]))
@@ -187,7 +189,7 @@ class Ending:
             as_batch(items),
         )
         end_attempts(ledger, rows, items)
-        moves.write_events(ledger, [_waiting_event(row) for row in rows])
+        write_events(ledger, [_waiting_event(row) for row in rows])
         # The last child may have ended before this attempt returned.
         gathered = moves.gather(ledger, [row for row in rows if row["children_open"] == 0])
         return {
@@ -203,11 +205,12 @@ class Ending:
             if (row := rows.get(end.run_id))
         }
         late = [end for end in ends if recorded.get(end.run_id) is Recorded.LATE]
-        moves.write_late_results(self.ledger, [_late_event(end, rows[end.run_id]) for end in late])
+        write_late_results(self.ledger, [_late_event(end, rows[end.run_id]) for end in late])
         return recorded
 
 
-def _end_item(end: AttemptEnd) -> dict[str, Any]:
+def end_item(end: AttemptEnd) -> dict[str, Any]:
+    """What a statement is told of an end."""
     bridged = end.outcome is Outcome.FAILED and end.reason is not None
     return {
         "run_id": end.run_id,
@@ -215,9 +218,9 @@ def _end_item(end: AttemptEnd) -> dict[str, Any]:
         "worker_id": end.worker_id,
         "outcome": end.outcome,
         "reason": end.reason,
-        "summary_counts": as_json(end.counts),
-        "failures": as_json(list(end.failures)),
-        "context": as_json(end.context),
+        "summary_counts": as_json(end.counts) if end.counts else "{}",
+        "failures": as_json(list(end.failures)) if end.failures else "[]",
+        "context": as_json(end.context) if end.context else "{}",
         "reconciliation": _bridged(end.reason) if bridged and end.reason else None,
         "ending": end.outcome,
         "diagnostics": end.diagnostics,

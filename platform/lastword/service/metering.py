@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -95,23 +96,33 @@ def measure_moves(
         by: who moved them.
         told: what was said of each.
     """
-    for row in moved:
-        operation = row["operation"]
-        if not arrow.origins:
-            ledger.measure("runs_created", (operation, _trigger(row)))
-        if arrow is CLAIM:
+    if not arrow.origins:
+        made = Counter((row["operation"], _trigger(row)) for row in moved)
+        for labels, number in made.items():
+            ledger.measure("runs_created", labels, number)
+    if arrow is CLAIM:
+        for row in moved:
             waited_ms = row["claimed_at"] - row["available_at"]
-            observe(ledger, "run_queue_wait", (operation,), waited_ms / 1000)
-        if arrow.target in TERMINAL:
-            labels = (operation, row["outcome"], RESOLVED_BY[by])
-            ledger.measure("runs_completed", labels)
-            if row["started_at"] is not None:
-                lasted_ms = row["changed_at"] - row["started_at"]
-                observe(ledger, "run_duration", (operation, row["outcome"]), lasted_ms / 1000)
-            if by in RECONCILERS:
-                reason = str(row["reason"] or "none")
-                ledger.measure("runs_reconciled", (operation, reason))
-                observe(ledger, "reconcile_lag", (reason,), _late_s(told.get(row["id"], {})))
+            observe(ledger, "run_queue_wait", (row["operation"],), waited_ms / 1000)
+    if arrow.target in TERMINAL:
+        _measure_ends(ledger, moved, by)
+    if arrow.target in TERMINAL and by in RECONCILERS:
+        for row in moved:
+            reason = str(row["reason"] or "none")
+            ledger.measure("runs_reconciled", (row["operation"], reason))
+            observe(ledger, "reconcile_lag", (reason,), _late_s(told.get(row["id"], {})))
+
+
+def _measure_ends(ledger: Ledger, ended: Sequence[Row], by: Source) -> None:
+    resolved_by = RESOLVED_BY[by]
+    for (operation, outcome), number in Counter(
+        (row["operation"], row["outcome"]) for row in ended
+    ).items():
+        ledger.measure("runs_completed", (operation, outcome, resolved_by), number)
+    for row in ended:
+        if row["started_at"] is not None:
+            lasted_ms = row["changed_at"] - row["started_at"]
+            observe(ledger, "run_duration", (row["operation"], row["outcome"]), lasted_ms / 1000)
 
 
 def _trigger(row: Row) -> str:

@@ -48,19 +48,21 @@ NOT_ASKED_TO_STOP = "cancel_requested_at IS NULL"
 _IS_QUEUED = f"status = '{Status.QUEUED}'"
 
 #: Options of a message that say how it is done and what follows; the others belong to its journey.
-_MEANT = (
-    "time_limit",
-    "max_age",
-    "max_retries",
-    "min_backoff",
-    "max_backoff",
-    "pipe_target",
-    "pipe_ignore",
-    "on_success",
-    "on_failure",
-    "on_retry_exhausted",
-    "group_completion_uuid",
-    "group_completion_callbacks",
+_MEANT = frozenset(
+    {
+        "time_limit",
+        "max_age",
+        "max_retries",
+        "min_backoff",
+        "max_backoff",
+        "pipe_target",
+        "pipe_ignore",
+        "on_success",
+        "on_failure",
+        "on_retry_exhausted",
+        "group_completion_uuid",
+        "group_completion_callbacks",
+    }
 )
 
 _COLUMNS: Mapping[str, ColumnType] = {
@@ -190,11 +192,13 @@ def asks_for(
 ) -> bool:
     """Whether a message asks for just what was accepted as `payload`."""
     accepted = json.loads(payload)
+    meant = accepted["options"]
+    named = _MEANT.intersection(meant) | _MEANT.intersection(options)
     return bool(
         accepted["actor_name"] == actor_name
         and list(accepted["args"]) == list(args)
         and accepted["kwargs"] == kwargs
-        and all(accepted["options"].get(name) == options.get(name) for name in _MEANT)
+        and all(meant.get(name) == options.get(name) for name in named)
     )
 
 

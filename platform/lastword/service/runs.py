@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from lastword.service.accepting import Accepting
 from lastword.service.barring import Barring
+from lastword.service.brief import Brief
 from lastword.service.cancelling import Cancelling
-from lastword.service.claiming import Claiming
 from lastword.service.concluding import Concluding
-from lastword.service.ending import Ending
 from lastword.service.reconciling import Reconciling
 from lastword.service.reserving import Reserving
 from lastword.service.retrying import Retrying
@@ -18,9 +17,8 @@ class RunService(
     Accepting,
     Barring,
     Reserving,
-    Claiming,
+    Brief,
     Retrying,
-    Ending,
     Cancelling,
     Reconciling,
     Concluding,

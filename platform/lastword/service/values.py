@@ -1,11 +1,14 @@
-"""What callers hand to the service and what it answers: plain values, no behaviour."""
+"""What callers hand to the service and what it answers: plain values, no behaviour.
+
+What is made for every message is a named tuple, which is made in C.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from lastword.counts import Number
 from lastword.identity import RunId, WorkerId
@@ -24,8 +27,7 @@ class Sending:
     message_ref: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A message that reached a worker and asks to start its run."""
 
     run_id: RunId
@@ -57,8 +59,7 @@ class Refusal(StrEnum):
     BLOCKED = "blocked"
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(NamedTuple):
     """The answer to a delivery that was fetched: it may become this attempt, or the refusal.
 
     Attributes:
@@ -82,8 +83,7 @@ class Reservation:
     refusal: Refusal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(NamedTuple):
     """A reserved delivery whose execution has begun; recorded with others, perhaps with its end.
 
     Attributes:

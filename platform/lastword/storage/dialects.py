@@ -31,6 +31,10 @@ class Dialect(Protocol):
         """The statement that locks rows in the order of their ids, where that is needed."""
 
     @property
+    def writes_within_with(self) -> bool:
+        """Whether a `WITH` may hold statements that write."""
+
+    @property
     def migration_lock(self) -> tuple[str, str] | None:
         """Statements that take and give back the lock under which one process migrates."""
 
@@ -40,6 +44,7 @@ class Sqlite:
     """SQLite 3.35 or newer."""
 
     param: str = "?"
+    writes_within_with: bool = False
     #: A migration is a transaction, and a transaction has the whole database to itself.
     migration_lock: None = None
     now_ms: str = "CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)"
@@ -60,6 +65,7 @@ class Postgres:
     """PostgreSQL 14 or newer."""
 
     param: str = "%s"
+    writes_within_with: bool = True
     # Not now(): that is the start of the transaction, which may be an application's long one.
     now_ms: str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 

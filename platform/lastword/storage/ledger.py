@@ -233,7 +233,7 @@ def _leave_to_the_parent(database: peewee.Database) -> None:
     os.register_at_fork(after_in_child=forget)
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
 
 #: How a NUL is written in JSON.
 _ESCAPED_NUL = "\\u0000"

@@ -1,0 +1,90 @@
+"""What a worker's threads put to its writer: starts, ends, messages that may be dropped then."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from lastword.identity import RunId, WorkerId
+from lastword.service.requests import NewRun
+from lastword.service.values import AttemptEnd, Beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """An attempt was begun, at `at` by this process's monotonic clock."""
+
+    beginning: Beginning
+    at: float
+
+    def told(self, now: float) -> Beginning:
+        """The start, with its age at `now`."""
+        return self.beginning._replace(age_s=now - self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt ended.
+
+    Attributes:
+        verb: the name of the service's verb that records it.
+        follow_up: a run that is accepted with it, if it is what ends its run.
+        settled: called once it is durable; with False if it cannot be written at all.
+    """
+
+    verb: str
+    end: AttemptEnd
+    follow_up: NewRun | None
+    settled: Callable[[bool], object]
+
+
+class Acknowledger(Protocol):
+    """What acknowledges messages to the broker, many at once."""
+
+    def acknowledge(self, refs: Sequence[str]) -> None:
+        """Drop these messages from the broker."""
+
+    def bury(self, refs: Sequence[str]) -> None:
+        """Hand these messages to the dead letters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A message whose attempt has ended may be acknowledged, or buried if the queue gave it up."""
+
+    acknowledger: Acknowledger
+    run_id: RunId
+    ref: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """Everything that was put before it is durable once it is passed."""
+
+    passed: threading.Event = field(default_factory=threading.Event)
+
+
+Item = Began | Ended | Done | Barrier
+
+
+def attempt_of(item: Beginning | AttemptEnd) -> tuple[RunId, int, WorkerId]:
+    """Which attempt a start or an end is of."""
+    return item.run_id, item.attempt, item.worker_id
+
+
+def by_verb(ended: Sequence[Ended]) -> Iterable[tuple[str, list[Ended]]]:
+    """Ends, by the verb that records them."""
+    verbs: dict[str, list[Ended]] = {}
+    for item in ended:
+        verbs.setdefault(item.verb, []).append(item)
+    return verbs.items()
+
+
+def bare(item: Ended) -> Ended:
+    """The end without anything that could have kept it from being written."""
+    end = item.end
+    bare = AttemptEnd(end.run_id, end.attempt, end.worker_id, end.outcome, end.reason)
+    return replace(item, end=bare, follow_up=None)

@@ -1,0 +1,110 @@
+"""The rows of events, appended in the transaction of what they tell, and their lines of log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from lastword.logs import log_transition
+from lastword.service.counters import Counted, count
+from lastword.states import TERMINAL, Arrow, EventKind, Source
+from lastword.storage.dialects import ColumnType
+from lastword.storage.ledger import Ledger, Row, as_batch, as_json
+
+_EVENT_COLUMNS: Mapping[str, ColumnType] = {
+    "run_id": "text",
+    "at": "integer",
+    "kind": "text",
+    "source": "text",
+    "attempt": "integer",
+    "worker_id": "text",
+    "outcome": "text",
+    "reason": "text",
+    "terminal": "integer",
+    "detail": "text",
+}
+
+
+def event_of(row: Row, arrow: Arrow, *, by: Source, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What a transition left, as the row of its event."""
+    kept = {key: value for key, value in told.items() if key != "reason" and value is not None}
+    return {
+        "run_id": row["id"],
+        "at": row["changed_at"],
+        "kind": arrow.kind,
+        "source": by,
+        "attempt": row["attempt"],
+        "worker_id": row["worker_id"],
+        "outcome": row["outcome"],
+        "reason": row["reason"] or told.get("reason"),
+        "terminal": int(arrow.target in TERMINAL),
+        "detail": as_json(kept) if kept else None,
+    }
+
+
+def write_events(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> None:
+    """Append events."""
+    if events:
+        ledger.execute(_appending(ledger), as_batch(events))
+
+
+def _appending(ledger: Ledger) -> str:
+    names = ", ".join(_EVENT_COLUMNS)
+    picked = ", ".join(
+        f"item_{name} = 1" if name == "terminal" else f"item_{name}" for name in _EVENT_COLUMNS
+    )
+    source = ledger.dialect.batch(_EVENT_COLUMNS)
+    return f"INSERT INTO lastword_event ({names}) SELECT {picked} FROM {source} AS item"
+
+
+def write_late_results(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> None:
+    """Keep results that came too late to count: one event and one count for each attempt.
+
+    One is kept once per attempt, however often it is reported.
+
+    Args:
+        ledger: where.
+        events: of kind `late_result`; each with its run's `operation` beside the columns.
+    """
+    if not events:
+        return
+    kept = ledger.execute(
+        f"{_appending(ledger)} WHERE NOT EXISTS (SELECT 1 FROM lastword_event "
+        f"WHERE kind = '{EventKind.LATE_RESULT}' AND run_id = item_run_id "
+        "AND attempt = item_attempt) RETURNING run_id, attempt, outcome",
+        as_batch(events),
+    )
+    for event in kept:
+        operation = next(item["operation"] for item in events if item["run_id"] == event["run_id"])
+        count(ledger, Counted.LATE_RESULTS, operation)
+        ledger.after_commit(
+            partial(
+                log_transition,
+                EventKind.LATE_RESULT,
+                run=event["run_id"],
+                operation=operation,
+                attempt=event["attempt"],
+                outcome=event["outcome"],
+            )
+        )
+
+
+def lines_of(
+    moved: Sequence[Row], arrow: Arrow, told: Mapping[str, Mapping[str, Any]], by: Source
+) -> list[dict[str, object]]:
+    """What the log says of transitions; see `log_transitions`."""
+    is_last = arrow.target in TERMINAL
+    return [
+        {
+            "attempt": row["attempt"],
+            "event": arrow.kind,
+            "operation": row["operation"],
+            "outcome": row["outcome"] if is_last else None,
+            "reason": row["reason"] or (told[row["id"]].get("reason") if told else None),
+            "run": row["id"],
+            "source": by,
+            "worker": row["worker_id"],
+        }
+        for row in moved
+    ]
