@@ -20,20 +20,17 @@ from dramatiq.broker import Broker, Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.common import compute_backoff
 from dramatiq.errors import ConnectionClosed
+from dramatiq.worker import QUEUE_PREFETCH
 
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId
 from lastword.logs import log_notice
-from lastword.reasons import Reason
-from lastword.service.counters import Counted, count
 from lastword_middleware.admission import FOREIGN, Admission
 from lastword_middleware.delivered import decoded, ref_of
-from lastword_middleware.reservations import Hands
+from lastword_middleware.prefetching import HELD_FOR_S, Hands
+from lastword_middleware.reclaiming import Reclaiming
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.truths import Done
-
-#: Seconds between two looks for messages that Redis believes to be here and that are not.
-RECLAIM_EVERY_S = 5.0
 
 _DELAY_QUEUE = ".DQ"
 
@@ -56,16 +53,17 @@ def track_consumers(broker: Broker, tracker: Tracker) -> None:
         return
     tracker.defers_acks = True
     script = broker.client.register_script(_ACKNOWLEDGE)
-    queues: dict[str, Hands] = {}
 
     def consume(queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Consumer:
         # A restarted consumer finds what its predecessor handed out still in the worker's hands;
         # only the delayed messages were dropped with it.
-        hands = queues.setdefault(queue_name, Hands())
-        if queue_name.endswith(_DELAY_QUEUE):
+        waits = queue_name.endswith(_DELAY_QUEUE)
+        hands = tracker.hands.setdefault(queue_name, Hands())
+        hands.least, hands.is_fixed = prefetch, waits or bool(QUEUE_PREFETCH)
+        if waits:
             hands.refs.clear()
         return ReservingConsumer(
-            broker, tracker, queue_name, prefetch=prefetch, idle_ms=timeout, hands=hands, ack=script
+            broker, tracker, queue_name, idle_ms=timeout, hands=hands, ack=script
         )
 
     broker.consume = consume  # type: ignore[method-assign]
@@ -78,7 +76,6 @@ class ReservingConsumer(Consumer):
         broker: the broker.
         tracker: the worker.
         queue_name: the queue, or its delay queue.
-        prefetch: the most messages that are in the worker's hands at once.
         idle_ms: the longest pause between two fetches, in milliseconds.
         hands: the messages of this queue that are in the worker's hands.
         ack: the script that acknowledges many.
@@ -90,7 +87,6 @@ class ReservingConsumer(Consumer):
         tracker: Tracker,
         queue_name: str,
         *,
-        prefetch: int,
         idle_ms: int,
         hands: Hands,
         ack: Callable[..., Any],
@@ -99,13 +95,15 @@ class ReservingConsumer(Consumer):
         self._broker = broker
         self._tracker = tracker
         self._admission = Admission(broker, tracker)
-        self._prefetch = prefetch
         self._idle_ms = idle_ms
         self._hands = hands
         self._ack = ack
         self._inbox: deque[MessageProxy] = deque()
         self._misses = 0
-        self._reclaim_at = 0.0
+        self._fetched_at = 0.0
+        self._reclaiming = Reclaiming(
+            broker, tracker, queue_name, self._hold_key(), self._key(f"{queue_name}.msgs"), hands
+        )
 
     def __next__(self) -> MessageProxy | None:
         """The next message, or None after a pause.
@@ -120,15 +118,14 @@ class ReservingConsumer(Consumer):
             return None
         try:
             if not self._inbox:
-                if time.monotonic() >= self._reclaim_at:
-                    self._reclaim()
+                self._reclaiming.look_if_due()
                 self._fetch()
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
         if self._inbox:
             self._misses = 0
-            return self._inbox.popleft()
-        if self._room <= 0:
+            return self._handed_out()
+        if self._hands.room <= 0:
             # Not idle but full: there is room again with the next acknowledgement.
             self._hands.freed.wait(self._idle_ms / 1000)
             return None
@@ -180,13 +177,26 @@ class ReservingConsumer(Consumer):
             self._broker.do_nack(self.queue_name, ref)
             self._hands.drop([ref])
 
-    @property
-    def _room(self) -> int:
-        return self._prefetch - len(self._hands.refs)
+    def _handed_out(self) -> MessageProxy | None:
+        hands = self._hands
+        if not hands.may_be_handed_out:
+            hands.begun.clear()
+            # One may have begun just before that.
+            if not hands.may_be_handed_out and not hands.begun.wait(self._idle_ms / 1000):
+                self._give_back_if_old()
+            return None
+        message = self._inbox.popleft()
+        hands.waiting.add(ref_of(message))
+        return message
+
+    def _give_back_if_old(self) -> None:
+        # The threads are kept by something long: others can have it sooner.
+        if time.monotonic() - self._fetched_at > HELD_FOR_S:
+            self.close()
 
     def _fetch(self) -> None:
         self._hands.freed.clear()
-        room = self._room
+        room = self._hands.room
         if room <= 0:
             return
         fetched = self._broker.do_fetch(self.queue_name, room)
@@ -198,13 +208,19 @@ class ReservingConsumer(Consumer):
         self._hands.refs.update(ref_of(message) for message in messages)
         try:
             if len(readable) < len(fetched):
-                self._reclaim()
-            self._inbox.extend(self._admitted(messages))
+                self._reclaiming.look()
+            self._fetched_at = time.monotonic()
+            # As Dramatiq orders what it has fetched, for what is handed out later too.
+            self._inbox.extend(sorted(self._admitted(messages), key=self._priority))
         except BaseException:
             # Nobody has seen them yet: Redis believes them here, and is put right with time.
             self._released(messages)
             self._hands.drop(ref_of(message) for message in messages)
             raise
+
+    def _priority(self, message: MessageProxy) -> int:
+        actor = self._broker.actors.get(message.actor_name)
+        return int(actor.priority) if actor else 0
 
     def _admitted(self, messages: list[MessageProxy]) -> list[MessageProxy]:
         if not messages:
@@ -249,35 +265,6 @@ class ReservingConsumer(Consumer):
         waiting = {id(held.message) for held in kept}
         self._hands.drop(ref_of(message) for message in given if id(message) in waiting)
         return [message for message in given if id(message) not in waiting]
-
-    def _reclaim(self) -> None:
-        # A reply of Redis that was lost, a message that was dropped when a connection broke, one
-        # that cannot be read: Redis believes this worker to hold it, and it does not.
-        self._reclaim_at = time.monotonic() + RECLAIM_EVERY_S
-        believed: Any = self._broker.client.smembers(self._hold_key())
-        for ref in {member.decode() for member in believed} - self._hands.refs:
-            data: Any = self._broker.client.hget(self._key(f"{self.queue_name}.msgs"), ref)
-            if data is None:
-                self._broker.do_ack(self.queue_name, ref)
-            elif decoded(data, queue_name=self.queue_name) is None:
-                self._bury_damaged(ref)
-            else:
-                log_notice(logging.WARNING, "message_reclaimed", queue=self.queue_name, ref=ref)
-                self._broker.do_requeue(self.queue_name, ref)
-
-    def _bury_damaged(self, ref: str) -> None:
-        log_notice(logging.ERROR, "message_undecodable", queue=self.queue_name, ref=ref)
-        try:
-            count(self._tracker.ledger, Counted.REFUSED_DELIVERIES, Reason.UNDECODABLE_MESSAGE)
-            self._tracker.runs.reject_message(
-                message_queue=self.queue_name,
-                message_ref=ref,
-                reason=Reason.UNDECODABLE_MESSAGE,
-                worker_id=self._tracker.worker_id,
-            )
-        except LedgerUnavailable:
-            return  # It is looked for again.
-        self._broker.do_nack(self.queue_name, ref)
 
     def _hold_key(self) -> str:
         return self._key(f"__acks__.{self._broker.broker_id}.{self.queue_name}")

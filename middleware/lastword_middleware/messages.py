@@ -93,6 +93,12 @@ class TrackMessages(Middleware):
             # Dramatiq would swallow it and send the message with no run behind it.
             raise SendRefused.because(error) from error
 
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        """One less waits for a thread: the consumer may hand out another."""
+        hands = self.tracker.hands.get(message.queue_name)
+        if hands is not None:
+            hands.begin(message.options.get("redis_message_id", ""))
+
     def after_process_message(
         self,
         broker: Broker,

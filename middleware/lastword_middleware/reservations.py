@@ -18,23 +18,6 @@ BEGIN_WITHIN_S = BEGIN_WITHIN_MS / 1000
 
 
 @dataclass(slots=True)
-class Hands:
-    """The messages of one queue that are in this worker's hands, by the broker's ids.
-
-    Attributes:
-        freed: set whenever one has left them.
-    """
-
-    refs: set[str] = field(default_factory=set)
-    freed: threading.Event = field(default_factory=threading.Event)
-
-    def drop(self, refs: Iterable[str]) -> None:
-        """These have left the worker's hands."""
-        self.refs.difference_update(refs)
-        self.freed.set()
-
-
-@dataclass(slots=True)
 class Held:
     """A delivery in this worker's hands.
 

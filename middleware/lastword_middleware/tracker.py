@@ -22,6 +22,7 @@ from lastword.service.values import Delivery
 from lastword.service.workers import Beat, NewWorker, Progress
 from lastword.storage.ledger import Ledger
 from lastword_middleware.command_line import shutdown_timeout_s
+from lastword_middleware.prefetching import Hands
 from lastword_middleware.reservations import Held, Reservations
 from lastword_middleware.tracing import Tracing
 from lastword_middleware.working import OpenAttempt, Work
@@ -56,6 +57,7 @@ class Tracker:
         stopping: set while the worker shuts down.
         work: the attempts it works on.
         reservations: what was fetched and not begun.
+        hands: the messages that are here, by queue.
         writer: what writes the truths of a worker; None where no worker runs.
         defers_acks: whether the broker's consumers leave acknowledging to the writer.
         unsafe_timing: the timing rules that this worker was allowed to break.
@@ -71,6 +73,7 @@ class Tracker:
     stopping: threading.Event = field(default_factory=threading.Event)
     work: Work = field(default_factory=Work)
     reservations: Reservations = field(default_factory=Reservations)
+    hands: dict[str, Hands] = field(default_factory=dict)
     writer: Writer | None = None
     defers_acks: bool = False
     unsafe_timing: tuple[str, ...] = ()

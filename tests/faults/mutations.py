@@ -13,6 +13,7 @@ GUARDS = "tests/conformance/test_guards.py"
 EVIDENCE = "tests/conformance/test_evidence_guards.py"
 STARTING = "tests/conformance/test_starting_and_claiming.py"
 ENDING = "tests/conformance/test_ending.py"
+BRIEF = "tests/conformance/test_brief.py"
 RECONCILING = "tests/conformance/test_reconciling.py"
 
 
@@ -85,7 +86,7 @@ def _always_true(guard: str) -> str:
     return '"TRUE"' if is_python else "TRUE"
 
 
-_MOVE = 'guards = [f"status IN ({origins})", *move.guards]'
+_MOVE = 'guards = [f"status IN ({from_these})", *move.guards]'
 _ACTIVE = "CASE WHEN completed_at IS NULL AND"
 
 OF_THE_MOVE = (
@@ -100,12 +101,12 @@ OF_THE_MOVE = (
     ),
     Mutation(
         "the move: status in the arrow's origins",
-        (weakened("moves.py", _MOVE, 'f"status IN ({origins})"'),),
+        (weakened("moves.py", _MOVE, 'f"status IN ({from_these})"'),),
         (GUARDS, "test_a_report_after_the_attempts_own_retry_is_late"),
     ),
     Mutation(
         "late results: NOT EXISTS",
-        (Edit("moves.py", "OR NOT EXISTS (", "OR TRUE OR NOT EXISTS ("),),
+        (Edit("events.py", "WHERE NOT EXISTS (", "WHERE TRUE OR NOT EXISTS ("),),
         (ENDING, "test_a_late_result_is_noted_once_per_attempt"),
         REFUSED_BY_THE_DATABASE,
     ),
@@ -209,6 +210,7 @@ OF_ENDS = (
 _CLAIM = "guards=(SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP),"
 _RESERVE = "guards = (_IS_QUEUED, SAME_DISPATCH, LEASE_IS_LIVE, MAY_HOLD, NOT_ASKED_TO_STOP)"
 _BEGIN = "guards=(SAME_DISPATCH, HELD_BY_WORKER, NEXT_ATTEMPT),"
+_BOTH = "guards=(SAME_DISPATCH, HELD_BY_WORKER, NEXT_ATTEMPT, HAS_NO_CHILDREN),"
 _RELEASE = 'guards = [_IS_QUEUED, SAME_DISPATCH, "holder = item_worker_id"]'
 
 OF_STARTS = (
@@ -254,6 +256,17 @@ OF_STARTS = (
                 GUARDS,
                 "test_a_start_is_recorded_as_the_attempt_that_was_reserved",
             ),
+        },
+    ),
+    *among(
+        "begin and finish",
+        "brief.py",
+        _BOTH,
+        {
+            "SAME_DISPATCH": (BRIEF, "test_one_that_was_sent_again_since_is_late"),
+            "HELD_BY_WORKER": (BRIEF, "test_one_that_another_worker_took_over_is_late"),
+            "NEXT_ATTEMPT": (BRIEF, "test_one_of_another_number_than_was_reserved_is_late"),
+            "HAS_NO_CHILDREN": (BRIEF, "test_one_with_children_waits_for_them"),
         },
     ),
     *among(

@@ -18,14 +18,14 @@ from lastword.identity import RunId, WorkerId
 from lastword.reasons import Reason
 from lastword.service.values import Delivery, Reservation, Verdict
 from lastword.states import Source, Status
-from lastword_middleware import consuming
+from lastword_middleware import reclaiming
 from tests.support import Scene, until
 from tests.workers import StartWorker, tracker_of
 
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consuming, "RECLAIM_EVERY_S", 0.1)
+    monkeypatch.setattr(reclaiming, "RECLAIM_EVERY_S", 0.1)
     monkeypatch.setattr("dramatiq.worker.CONSUMER_RESTART_DELAY_SECS", 0.1)
 
 

@@ -13,7 +13,7 @@ from dramatiq.broker import Broker
 
 from lastword.config import Config
 from lastword.storage.ledger import Ledger
-from lastword_middleware import consuming
+from lastword_middleware import reclaiming
 from lastword_middleware.broker import worker_broker
 from lastword_middleware.installing import install
 from lastword_scheduler.timetable import generic_reconciler
@@ -37,7 +37,7 @@ def build(broker: Broker) -> dramatiq.Actor[[], None]:
 
 @pytest.fixture
 def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consuming, "RECLAIM_EVERY_S", 0.1)
+    monkeypatch.setattr(reclaiming, "RECLAIM_EVERY_S", 0.1)
 
 
 def test_messages_of_a_dead_worker_are_back_within_a_sweep(

@@ -214,15 +214,23 @@ class BrokenLedger:
         setattr(service, verb, broken)
 
 
+@pytest.mark.parametrize("verb", ["finish", "begin_and_finish"])
 def test_finished_work_is_not_acknowledged_before_the_ledger_holds_its_end(
-    broker: Broker, scene: Scene, start_worker: StartWorker
+    verb: str, broker: Broker, scene: Scene, start_worker: StartWorker
 ) -> None:
-    @dramatiq.actor(operation="report.build", broker=broker)
-    def build() -> None: ...
+    begun = threading.Event()
 
-    outage = BrokenLedger(tracker_of(broker).runs, "finish")
+    @dramatiq.actor(operation="report.build", broker=broker)
+    def build() -> None:
+        # Short enough for one statement, or not over before its beginning is recorded.
+        assert verb == "begin_and_finish" or begun.wait(10)
+
+    outage = BrokenLedger(tracker_of(broker).runs, verb)
     message = build.send()
     start_worker()
+    if verb == "finish":
+        until(lambda: scene.row(message.message_id)["status"] == "running")
+        begun.set()
     assert outage.tried.wait(10)
     assert scene.row(message.message_id)["completed_at"] is None
     assert broker.client.hlen("dramatiq:default.msgs") == 1  # type: ignore[attr-defined]

@@ -13,9 +13,15 @@ from lastword.identity import RunId
 from lastword.service import moves
 from lastword.service.attempts import measure_endings
 from lastword.service.children import HAS_NO_CHILDREN, count_off
-from lastword.service.claiming import BEGIN, Claiming, begin_item
+from lastword.service.claiming import (
+    BEGIN,
+    HELD_BY_WORKER,
+    NEXT_ATTEMPT,
+    Claiming,
+    begin_item,
+)
 from lastword.service.ending import FINISH_MOVE, Ending, end_item
-from lastword.service.moves import Move, Step
+from lastword.service.moves import SAME_DISPATCH, Move, Step
 from lastword.service.values import AttemptEnd, Beginning, Recorded
 from lastword.states import CLAIM, FINISH, Outcome, Source
 from lastword.storage.ledger import Ledger, Row, as_batch
@@ -26,7 +32,7 @@ _BOTH = Move(
     arrow=FINISH,
     columns={**BEGIN.columns, **FINISH_MOVE.columns},
     writes={**BEGIN.writes, **FINISH_MOVE.writes},
-    guards=(*BEGIN.guards, HAS_NO_CHILDREN),
+    guards=(SAME_DISPATCH, HELD_BY_WORKER, NEXT_ATTEMPT, HAS_NO_CHILDREN),
 )
 
 #: Of the runs in `moved`: what a claim and a finish leave, in their order.
@@ -57,6 +63,8 @@ class Brief(Claiming, Ending):
         One that cannot be recorded so is begun first and finished then, with all that may come of
         it.
         """
+        if not attempts:
+            return {}
         with self.ledger.transaction():
             moved = self._both([{**begin_item(start), **end_item(end)} for start, end in attempts])
             recorded = {RunId(row["id"]): Recorded.MOVED for row in moved}
