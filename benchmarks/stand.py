@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from dramatiq.broker import Broker
+
 import lastword_middleware
+from lastword.application import Application
 from lastword.config import Config, load_config
 from lastword.embedded import EmbeddedRedis
-from lastword.starting import Application
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
 from lastword.storage.schema import migrate
@@ -42,6 +44,7 @@ class Stand:
     config: Config
     environment: dict[str, str]
     ledger: Ledger
+    broker: Broker
     application: Application
     supervisor: Supervisor
 
@@ -73,7 +76,7 @@ def stand(database: str) -> Iterator[Stand]:
         broker = worker_broker(config)
         application = lastword_middleware.install(broker, config=config)
         supervisor = stack.enter_context(Supervisor(environment, folder / "logs"))
-        yield Stand(database, folder, config, environment, ledger, application, supervisor)
+        yield Stand(database, folder, config, environment, ledger, broker, application, supervisor)
 
 
 def _database_url(database: str, folder: Path, stack: ExitStack) -> str:

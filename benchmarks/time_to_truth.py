@@ -103,7 +103,7 @@ def _false_verdicts(here: Stand, bystander: RunId, kills: int) -> int:
 
 
 def _declare(here: Stand) -> None:
-    broker = here.application.dispatcher._broker  # type: ignore[attr-defined]
+    broker = here.broker
     for name, queue in (("once", "victims"), ("again", "victims"), ("bystander", "bystanders")):
         dramatiq.actor(
             lambda until_file: None,

@@ -14,10 +14,10 @@ import pytest
 from dramatiq import Message
 from dramatiq.broker import Broker
 
+from lastword.application import Application
 from lastword.config import load_config
 from lastword.identity import RunId
 from lastword.reading.workers import list_workers
-from lastword.starting import Application
 from lastword.storage.ledger import Ledger, Row
 from lastword.supervisor import Supervisor
 from lastword_middleware.broker import worker_broker

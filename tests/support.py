@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from lastword.application import Letter
 from lastword.identity import RunId, WorkerId, new_run_id, new_worker_id
 from lastword.policy import Policy
 from lastword.policy_tables import policy_from_table
@@ -15,7 +16,6 @@ from lastword.service import RunService, WorkerService
 from lastword.service.requests import Denial, NewRun
 from lastword.service.values import Claim, Delivery, Verdict
 from lastword.service.workers import NewWorker
-from lastword.starting import Letter
 from lastword.states import Status
 from lastword.storage.ledger import Ledger, Row
 
@@ -114,7 +114,7 @@ class Scene:
         """A run that is blocked from its start."""
         run_id = new_run_id()
         new = NewRun(run_id, policy(), "build_report", "{}", denial=denial)
-        self.runs.refuse(new)
+        self.runs.refuse([new])
         return run_id
 
     def claim(self, run_id: RunId, worker_id: WorkerId, *, dispatch: int = 1) -> Claim:
@@ -181,14 +181,16 @@ class Scene:
 class Silent:
     """A dispatcher whose messages go nowhere; the reconcilers would send them again."""
 
-    def compose(self, operation: str, run_id: str, inputs: Any) -> Letter:
+    def compose(self, operation: str, asked: Any, *, delay_ms: int = 0) -> list[Letter]:
+        del delay_ms
+        return [self.template(operation, run_id, inputs) for run_id, inputs in asked]
+
+    def template(self, operation: str, run_id: RunId, inputs: Any) -> Letter:
         del inputs
-        return Letter("work", f'{{"message_id": "{run_id}", "operation": "{operation}"}}')
+        return Letter(run_id, "work", f'{{"message_id": "{run_id}", "operation": "{operation}"}}')
 
-    template = compose
-
-    def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
-        del payload, dispatch, retries, delay_ms
+    def post(self, letters: Any, *, delay_ms: int = 0) -> None:
+        del letters, delay_ms
 
     def send_all(self, runs: Any) -> None:
         del runs

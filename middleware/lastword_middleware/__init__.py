@@ -7,7 +7,7 @@ lastword_middleware.install(broker, database="postgresql://app@db/app", config="
 def build_report(account_id: int) -> None: ...
 """
 
-from lastword.starting import Application
+from lastword.application import Application
 from lastword_middleware.broker import worker_broker
 from lastword_middleware.installing import install
 

@@ -8,8 +8,8 @@ from importlib.metadata import entry_points
 import dramatiq
 from dramatiq.broker import Broker
 
+from lastword.application import Application, application_here
 from lastword.errors import InvalidInputs, LastwordError
-from lastword.starting import Application, application_here
 
 #: The entry point group whose member names the module that is served when none is given.
 APPLICATION_GROUP = "lastword.application"

@@ -7,9 +7,9 @@ from pathlib import Path
 import peewee
 from dramatiq.broker import Broker
 
+from lastword.application import Application, use_application
 from lastword.config import Config, load_config, with_database_url
 from lastword.legitimacy import installed_gate
-from lastword.starting import Application, use_application
 from lastword.storage.opening import ledger_of, open_ledger, sibling_of
 from lastword_middleware.broker import arrange, require_same_broker
 from lastword_middleware.dispatch import BrokerDispatcher

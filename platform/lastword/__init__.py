@@ -6,7 +6,7 @@ from lastword.current import CurrentRun, current_run
 from lastword.fan_out import start_children
 from lastword.reasons import Blocked, Deferral, PermanentFailure, Reason, TransientFailure
 from lastword.schedules import add_schedule
-from lastword.starting import Started, start
+from lastword.starting import Started, start, start_many
 
 __version__ = version("lastword")
 
@@ -23,4 +23,5 @@ __all__ = [
     "current_run",
     "start",
     "start_children",
+    "start_many",
 ]

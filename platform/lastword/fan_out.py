@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
-from lastword.current import current_run
+from lastword.application import Letter, application_here
+from lastword.current import CurrentRun, current_run
 from lastword.identity import RunId, canonical_json
-from lastword.input_rules import require_json
+from lastword.input_rules import one_of, require_json
+from lastword.policy import Policy
 from lastword.service import RunService
 from lastword.service.requests import Acceptance, NewRun
-from lastword.starting import Application, Letter, Started, application_here, dispatch
+from lastword.starting import Started
 
 #: The name space of children's ids, by which a second attempt finds the children of the first.
 _NAMESPACE = UUID("6f1e58c5-6a0e-4f43-9e0c-0c2f5b3d1a77")
@@ -37,31 +39,42 @@ def start_children(operation: str, inputs: Sequence[Mapping[str, Any]]) -> list[
         LedgerUnavailable: the ledger does not answer; none was started.
     """
     application = application_here()
-    children = [_child(application, operation, item) for item in inputs]
-    accepted = RunService(application.apart).accept([request for request, _ in children])
-    for (_, letter), answer in zip(children, accepted, strict=True):
-        if answer.result is Acceptance.ACCEPTED:
-            dispatch(application, answer.run_id, letter, delay_ms=0)
+    parent = current_run()
+    for number, item in enumerate(inputs, start=1):
+        with one_of(number, len(inputs)):
+            require_json(item)
+    letters = application.dispatcher.compose(
+        operation, [(_id_of(parent, operation, item), item) for item in inputs]
+    )
+    policy = application.config.offered(operation)
+    children = [
+        _child(parent, policy, letter, item) for letter, item in zip(letters, inputs, strict=True)
+    ]
+    accepted = RunService(application.apart).accept(children)
+    to_send = [
+        letter
+        for letter, answer in zip(letters, accepted, strict=True)
+        if answer.result is Acceptance.ACCEPTED
+    ]
+    application.post(to_send)
     return [Started(answer.result, answer.run_id) for answer in accepted]
 
 
-def _child(
-    application: Application, operation: str, inputs: Mapping[str, Any]
-) -> tuple[NewRun, Letter]:
-    parent = current_run()
-    require_json(inputs)
-    policy = application.config.offered(operation)
-    name = canonical_json([parent.run_id, operation, dict(inputs)])
-    run_id = RunId(str(uuid5(_NAMESPACE, name)))
-    letter = application.dispatcher.compose(operation, run_id, inputs)
-    request = NewRun(
-        run_id=run_id,
+def _child(parent: CurrentRun, policy: Policy, letter: Letter, inputs: Mapping[str, Any]) -> NewRun:
+    return NewRun(
+        run_id=letter.run_id,
         policy=policy,
         actor_name=letter.actor_name,
         payload=letter.payload,
         workspace_id=parent.workspace_id,
         tenant_id=parent.tenant_id,
+        message_queue=letter.message_queue,
+        message_ref=letter.message_ref,
         context={"inputs": dict(inputs)} if inputs else {},
         parent_id=parent.run_id,
     )
-    return request, letter
+
+
+def _id_of(parent: CurrentRun, operation: str, inputs: Mapping[str, Any]) -> RunId:
+    name = canonical_json([parent.run_id, operation, dict(inputs)])
+    return RunId(str(uuid5(_NAMESPACE, name)))

@@ -12,6 +12,10 @@ from uuid_utils.compat import uuid7
 #: The most characters of a run's id; the ledger's column holds no more.
 LONGEST_ID = 64
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
 #: A run's id; also the id of its Dramatiq message.
 RunId = NewType("RunId", str)
 #: A worker process's id, fresh at every boot: hosts and pids come back, this does not.
@@ -40,13 +44,7 @@ def canonical_json(value: Any) -> str:
         TypeError: a value has no JSON form.
         ValueError: a number is NaN or infinite.
     """
-    return json.dumps(
-        value,
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    return _CANONICAL.encode(value)
 
 
 def scope_key(scope: str | None, tenant_id: str | None) -> str | None:

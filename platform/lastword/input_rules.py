@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from lastword.errors import InvalidInputs
+from lastword.errors import InvalidInputs, StartRefused
 from lastword.identity import canonical_json
 
 #: Characters an initiator's id may have.
@@ -13,6 +14,18 @@ MAX_NAME = 64
 
 #: Seconds a run may be held back; Dramatiq's own limit.
 MAX_DELAY_S = 7 * 24 * 3600
+
+
+@contextmanager
+def one_of(number: int, count: int) -> Iterator[None]:
+    """Say of a refusal which of many runs, counted from 1, it is about."""
+    try:
+        yield
+    except StartRefused as error:
+        if count == 1:
+            raise
+        seen = f"run {number} of {count}: {error.seen}"
+        raise type(error)(seen, expected=error.expected, mend=error.mend) from error
 
 
 def require_name(initiator: str | None) -> None:

@@ -7,7 +7,7 @@ question is put twice. The answer is one denial with its reason, or none.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
@@ -79,10 +79,29 @@ class Gate:
         Raises:
             LedgerUnavailable: the ledger does not answer.
         """
-        if asked.tenant_id is not None:
+        [denial] = self.denials(ledger, [asked], policy)
+        return denial
+
+    def denials(
+        self, ledger: Ledger, asked: Sequence[Asked], policy: Policy
+    ) -> list[Denial | None]:
+        """The same for runs of one initiator that ask to do one operation on one tenant.
+
+        Raises:
+            LedgerUnavailable: the ledger does not answer.
+        """
+        first = asked[0]
+        standing = None
+        if first.tenant_id is not None:
             standing = find_standing(
-                ledger, tenant_id=asked.tenant_id, initiator_id=asked.initiator_id
+                ledger, tenant_id=first.tenant_id, initiator_id=first.initiator_id
             )
+        return [self._judged(ledger, one, standing, policy) for one in asked]
+
+    def _judged(
+        self, ledger: Ledger, asked: Asked, standing: Standing | None, policy: Policy
+    ) -> Denial | None:
+        if standing is not None:
             denied = judge(standing, asked, policy)
             if denied is not None:
                 return denied

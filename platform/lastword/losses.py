@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lastword.application import Dispatcher
 from lastword.domains import ends_held, installed_reconcilers
 from lastword.identity import RunId, WorkerId
 from lastword.logs import log_notice
@@ -20,7 +21,6 @@ from lastword.policy import GENERIC, OnLoss, Policy
 from lastword.reasons import Reason
 from lastword.service import RunService
 from lastword.service.values import Redispatched, Verdict
-from lastword.starting import Dispatcher
 from lastword.states import Outcome, Source, Status
 from lastword.storage.ledger import Ledger, Row
 

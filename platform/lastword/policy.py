@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from lastword.access import Capability
@@ -39,7 +40,7 @@ class OnLoss(StrEnum):
     REDISPATCH = "redispatch"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # No slots: it keeps its version once it is asked for.
 class Policy:
     """One operation's lifecycle policy.
 
@@ -134,7 +135,7 @@ class Policy:
         waits = self.max_retries * self.max_backoff + self.max_deferral
         return attempts * (self.max_queue_wait + self.running_stale_after) + waits
 
-    @property
+    @cached_property
     def version(self) -> str:
         """The first 16 hex digits of the sha256 over the policy's content."""
         return hashlib.sha256(canonical_json(self.document()).encode()).hexdigest()[:16]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from lastword.application import Application, application_here
 from lastword.cron import Cron, read_cron
 from lastword.errors import InvalidInputs, UnknownTenant
 from lastword.identity import RunId, new_run_id, run_identity, scope_key
@@ -19,7 +20,6 @@ from lastword.reading.tenants import find_tenant
 from lastword.service.audit import SYSTEM, Actor
 from lastword.service.requests import NewRun
 from lastword.service.scheduling import NewSchedule, ScheduleService
-from lastword.starting import Application, application_here
 from lastword.storage.ledger import Row
 from lastword.storage.schema import require_current_schema
 from lastword.times import to_iso

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from lastword.application import Dispatcher
 from lastword.config import Config
 from lastword.domains import DomainReconciler, ends_held
 from lastword.errors import LedgerUnavailable
@@ -17,7 +18,6 @@ from lastword.identity import RunId
 from lastword.losses import send_again
 from lastword.service import RunService, WorkerService
 from lastword.service.values import Sighting, Verdict
-from lastword.starting import Dispatcher
 from lastword.states import Status
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.candidates import (

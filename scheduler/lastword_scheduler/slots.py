@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 
+from lastword.application import Dispatcher
 from lastword.config import Config
 from lastword.cron import read_cron
 from lastword.logs import log_notice
@@ -14,7 +15,6 @@ from lastword.schedules import run_of_slot
 from lastword.service.requests import NewRun
 from lastword.service.scheduling import Kept, ScheduleService, SlotResult
 from lastword.service.values import Redispatched
-from lastword.starting import Dispatcher
 from lastword.storage.ledger import Ledger, Row
 from lastword_scheduler.reports import GivenUp, SweepReport, never
 

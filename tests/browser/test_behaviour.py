@@ -32,7 +32,7 @@ def lived_in(system: System) -> None:
             initiator_name="Ada Lovelace",
             denial=denial,
         )
-        RunService(system.ledger).refuse(new)
+        RunService(system.ledger).refuse([new])
 
 
 def _asked_again(page: Page) -> None:

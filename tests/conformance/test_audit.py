@@ -11,6 +11,7 @@ import peewee
 import pytest
 
 from lastword.access import Role
+from lastword.application import Application
 from lastword.config import Config
 from lastword.errors import LedgerUnavailable
 from lastword.legitimacy import Gate
@@ -30,7 +31,7 @@ from lastword.service.tenants import (
     suspend_tenant,
 )
 from lastword.service.values import AttemptEnd, Verdict
-from lastword.starting import Application, start_in
+from lastword.starting import start_in
 from lastword.states import Outcome, Source, Status
 from lastword.storage.ledger import Ledger
 from lastword_jobs.baselines.records import add_profile

@@ -169,7 +169,7 @@ def test_what_another_worker_holds_is_not_the_gates(scene: Scene, worker_id: Wor
 
 def test_a_start_that_is_refused_leaves_a_run_that_says_why(scene: Scene) -> None:
     request = new(identity_hash="same", scope_key="scope", denial=DENIAL)
-    scene.runs.refuse(request)
+    scene.runs.refuse([request])
     row = scene.row(request.run_id)
     assert (row["status"], row["outcome"], row["reason"], row["closed_by"]) == (
         *("completed", "blocked", "missing_capability", "start"),
@@ -197,6 +197,6 @@ def test_a_scope_is_free_again_once_its_run_has_ended(scene: Scene) -> None:
     scene.runs.cancel([first.run_id], by="ada")
     [free] = scene.runs.accept([new(scope_key="a", identity_hash="2")])
     assert free.result is Acceptance.ACCEPTED
-    scene.runs.refuse(new(scope_key="a", identity_hash="4", denial=DENIAL))
+    scene.runs.refuse([new(scope_key="a", identity_hash="4", denial=DENIAL)])
     [busy] = scene.runs.accept([new(scope_key="a", identity_hash="3")])
     assert (busy.result, busy.run_id) == (Acceptance.SCOPE_BUSY, free.run_id)

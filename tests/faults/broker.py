@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lastword.application import Letter
 from lastword.identity import RunId
 from lastword.service.values import Delivery, Redispatched
-from lastword.starting import Letter
 from lastword_scheduler.probe import MessageEvidence, MessageState, Whereabouts
 
 
@@ -31,14 +31,17 @@ class AnyBroker:
     def release(self, *, queue: str, holder: str, refs: Sequence[str]) -> int:
         raise AssertionError("nothing is told to be in the hold of a dead worker")
 
-    def compose(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
+    def compose(
+        self, operation: str, asked: Sequence[tuple[RunId, Mapping[str, Any]]], *, delay_ms: int = 0
+    ) -> list[Letter]:
         raise AssertionError("a reconciler sends what the ledger holds")
 
-    template = compose
+    def template(self, operation: str, run_id: RunId, inputs: Mapping[str, Any]) -> Letter:
+        raise AssertionError("a reconciler sends what the ledger holds")
 
-    def send(self, payload: str, *, dispatch: int, retries: int = 0, delay_ms: int = 0) -> None:
-        self.sent.append(Delivery(RunId(json.loads(payload)["run"]), dispatch))
+    def post(self, letters: Sequence[Letter], *, delay_ms: int = 0) -> None:
+        raise AssertionError("a reconciler sends what the ledger holds")
 
     def send_all(self, runs: Sequence[Redispatched]) -> None:
         for run in runs:
-            self.send(run.payload, dispatch=run.dispatch)
+            self.sent.append(Delivery(RunId(json.loads(run.payload)["run"]), run.dispatch))

@@ -20,12 +20,13 @@ import httpx
 import pytest
 
 import lastword_middleware
+from lastword.application import Application
 from lastword.config import load_config
 from lastword.identity import RunId
 from lastword.reading.runs import show_run
 from lastword.reading.workers import list_workers
 from lastword.service.tenants import set_writable
-from lastword.starting import Application, start_in
+from lastword.starting import start_in
 from lastword.storage.ledger import Row
 from lastword_jobs.actors import declare_actors
 from lastword_jobs.baselines.records import add_profile

@@ -26,11 +26,9 @@ RUNS = {"sqlite": volume(2_500, long=10_000), "postgresql": volume(1_000, long=2
 def accept_many(fleet: Fleet, count: int) -> list[Redispatched]:
     """Runs that are accepted and waiting to be sent, with the messages that they have."""
     policy = fleet.application.config.policy("fleet.work")
-    letters: list[tuple[RunId, str]] = []
-    for _ in range(count):
-        run_id = RunId(new_run_id())
-        letter = fleet.application.dispatcher.compose("fleet.work", run_id, {})
-        letters.append((run_id, letter.payload))
+    asked: list[tuple[RunId, dict[str, Any]]] = [(new_run_id(), {}) for _ in range(count)]
+    composed = fleet.application.dispatcher.compose("fleet.work", asked)
+    letters = [(letter.run_id, letter.payload) for letter in composed]
     for start in range(0, count, 1000):
         RunService(fleet.scene.ledger).accept(
             [

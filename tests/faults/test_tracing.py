@@ -14,8 +14,9 @@ import pytest
 import redis
 from opentelemetry import trace
 
+from lastword.application import Application
 from lastword.config import load_config
-from lastword.starting import Application, start_in
+from lastword.starting import start_in
 from lastword_middleware.broker import worker_broker
 from lastword_middleware.installing import install
 from tests.fleets import Fleet, declare

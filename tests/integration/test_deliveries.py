@@ -151,14 +151,19 @@ def test_an_end_that_cannot_be_written_in_full_is_written_barely(
         current_run().progress(processed=1)
 
     runs: Any = tracker_of(broker).runs
-    finish = runs.finish
+    finish, begin_and_finish = runs.finish, runs.begin_and_finish
 
     def fails_in_full(ends: Any) -> Any:
         if any(end.counts for end in ends):
             raise ValueError("something in it cannot be kept")
         return finish(ends)
 
-    runs.finish = fails_in_full
+    def both_fail_in_full(attempts: Any) -> Any:
+        if any(end.counts for _, end in attempts):
+            raise ValueError("something in it cannot be kept")
+        return begin_and_finish(attempts)
+
+    runs.finish, runs.begin_and_finish = fails_in_full, both_fail_in_full
     message = build.send()
     start_worker()
     row = scene.completed(message.message_id)

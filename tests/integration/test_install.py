@@ -15,9 +15,10 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import Middleware, Retries, default_middleware
 
+from lastword.application import Application
 from lastword.config import Config
 from lastword.errors import ConfigError, InvalidInputs, LastwordError
-from lastword.starting import Application, Started, start, start_in
+from lastword.starting import Started, start, start_in
 from lastword.storage.ledger import Ledger
 from lastword_middleware import install
 from lastword_middleware.broker import (

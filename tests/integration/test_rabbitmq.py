@@ -13,6 +13,7 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.worker import Worker
 
 from lastword.config import Config
+from lastword.starting import start_many
 from lastword.storage.ledger import Ledger
 from lastword_middleware.broker import worker_broker
 from lastword_middleware.installing import install
@@ -73,6 +74,20 @@ def test_a_message_is_sent_with_confirms_done_and_acknowledged(
     assert (row["outcome"], row["attempt"]) == ("succeeded", 1)
     assert scene.kinds(message.message_id) == ["accepted", "claimed", "completed"]
     until(lambda: waiting(broker) == 0, what="the message to be acknowledged")
+
+
+def test_runs_that_are_started_together_are_each_sent_recorded_and_done(
+    broker: Broker, scene: Scene, start_worker: StartWorker
+) -> None:
+    @dramatiq.actor(operation="report.build", broker=broker)
+    def build(number: int) -> None: ...
+
+    started = start_many("report.build", [{"number": number} for number in range(20)])
+    assert [answer.result for answer in started] == ["accepted"] * 20
+    assert {scene.row(answer.run_id)["message_queue"] for answer in started} == {"default"}
+    start_worker()
+    for answer in started:
+        assert scene.completed(answer.run_id)["attempt"] == 1
 
 
 def test_a_retry_goes_through_the_delay_queue_and_succeeds(

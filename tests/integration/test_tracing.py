@@ -12,9 +12,9 @@ from dramatiq.broker import Broker
 from opentelemetry import baggage, context, trace
 
 from lastword import start, start_children
+from lastword.application import application_here
 from lastword.config import Config
 from lastword.repeating import repeat_run
-from lastword.starting import application_here
 from lastword_middleware.dispatch import encoded
 from lastword_middleware.options import LONGEST_TRACE_VALUE, MOST_TRACE_NAMES, TRACE
 from tests.spans import Spans, spans

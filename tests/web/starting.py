@@ -10,11 +10,11 @@ import pytest
 from peewee import SQL
 
 from lastword.access import Role
+from lastword.application import Application, use_application
 from lastword.config import Config
 from lastword.legitimacy import installed_gate
 from lastword.reading.runs import RunFilter, list_runs
 from lastword.service.tenants import set_writable
-from lastword.starting import Application, use_application
 from lastword.storage.ledger import Ledger
 from lastword_jobs.baselines.records import BaselineProfile, BaselineSnapshot, Finding
 from lastword_jobs.provider.connections import connect_tenant

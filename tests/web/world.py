@@ -11,6 +11,7 @@ from peewee import SQL
 from starlette.testclient import TestClient
 
 from lastword.access import Role
+from lastword.application import Application
 from lastword.config import Config, load_config
 from lastword.errors import LastwordError
 from lastword.identity import RunId, WorkerId, new_run_id
@@ -22,7 +23,6 @@ from lastword.service.requests import Denial, NewRun
 from lastword.service.sessions import new_link
 from lastword.service.tenants import add_tenant
 from lastword.service.values import AttemptEnd, Verdict
-from lastword.starting import Application
 from lastword.states import Outcome, Status
 from lastword.storage.ledger import Ledger
 from lastword.web.app import create_app
@@ -127,7 +127,7 @@ class World:
     def blocked(self, **more: Any) -> RunId:
         new = self.request(**more)
         denial = Denial(Reason.WRITE_GATE_BLOCKED, "Writing is closed.", ({"label": "Open it"},))
-        RunService(self.ledger).refuse(replace(new, denial=denial))
+        RunService(self.ledger).refuse([replace(new, denial=denial)])
         return new.run_id
 
     def running(self, worker: str | None = None, **more: Any) -> RunId:

@@ -12,12 +12,13 @@ from typing import Any
 import httpx
 import redis
 
+from lastword.application import Application
 from lastword.errors import LastwordError
 from lastword.identity import RunId
 from lastword.reading.runs import run_status
 from lastword.reading.workers import list_workers
 from lastword.reasons import Reason
-from lastword.starting import Application, start_in
+from lastword.starting import start_in
 from lastword.states import Outcome
 from lastword.storage.ledger import Row
 from lastword_jobs.demo.system import System

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from lastword.errors import Contended
@@ -13,7 +14,7 @@ from lastword.service.children import adopt
 from lastword.service.moves import Step
 from lastword.service.requests import Acceptance, Accepted, Denial, NewRun
 from lastword.service.values import Sending
-from lastword.states import ACCEPT, REFUSE, Outcome, Source, Status
+from lastword.states import ACCEPT, REFUSE, TERMINAL, Arrow, Outcome, Source, Status
 from lastword.storage.dialects import ColumnType
 from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 
@@ -44,6 +45,14 @@ _COLUMNS: Mapping[str, ColumnType] = {
     "failures": "text",
     "delay_ms": "integer",
 }
+
+#: Those of them that are as the request has them.
+_AS_ASKED = (
+    *("run_id", "workspace_id", "tenant_id", "initiator_id", "initiator_name", "identity_hash"),
+    *("actor_name", "payload", "message_queue", "message_ref", "retry_of", "parent_id"),
+    "scope_key",
+)
+_as_asked = attrgetter(*_AS_ASKED)
 
 _DERIVED = frozenset({"run_id", "reason", "failures", "delay_ms"})
 
@@ -82,6 +91,16 @@ _REFUSED = {
     "completed_at": "{now}",
 }
 
+#: What is told of a new run, and what says whose it is.
+_RETURNED = f"{moves.TOLD}, context, retry_of"
+
+_EVENT = (
+    "INSERT INTO lastword_event "
+    "(run_id, at, kind, source, attempt, worker_id, outcome, reason, terminal) "
+    f"SELECT id, changed_at, '{{kind}}', '{Source.START}', attempt, worker_id, outcome, reason, "
+    "{terminal} FROM moved"
+)
+
 
 class Accepting:
     """Row first, message second: what is accepted here survives whatever happens to the message."""
@@ -103,7 +122,8 @@ class Accepting:
             self._keep_policies([request.policy for request in requests])
             waiting = list(requests)
             for _ in range(MAX_COLLISIONS):
-                for run_id in self._insert(waiting):
+                for row in self._insert(waiting, _ACCEPTED, ACCEPT):
+                    run_id = RunId(row["id"])
                     answers[run_id] = Accepted(run_id, Acceptance.ACCEPTED)
                 waiting = [request for request in waiting if request.run_id not in answers]
                 there = self._present(waiting)
@@ -122,14 +142,15 @@ class Accepting:
             )
         return [answers[request.run_id] for request in requests]
 
-    def refuse(self, request: NewRun) -> None:
-        """Record a request with its denial, as a run that is completed and blocked."""
-        if request.denial is None:
+    def refuse(self, requests: Sequence[NewRun]) -> None:
+        """Record requests with their denials, as runs that are completed and blocked."""
+        if not requests:
+            return
+        if any(request.denial is None for request in requests):
             raise ValueError("a run that is refused says why")
         with self.ledger.transaction():
-            self._keep_policies([request.policy])
-            rows = _insert(self.ledger, [request], _REFUSED)
-            moves.record(self.ledger, [Step(REFUSE, rows)], by=Source.START)
+            self._keep_policies([request.policy for request in requests])
+            self._insert(requests, _REFUSED, REFUSE)
 
     def keep_policies(self, policies: Sequence[Policy]) -> None:
         """Keep policies in the ledger, each version once, in a transaction of their own.
@@ -176,13 +197,19 @@ class Accepting:
             )
         return [RunId(row["id"]) for row in rows]
 
-    def _insert(self, requests: Sequence[NewRun]) -> list[RunId]:
+    def _insert(
+        self, requests: Sequence[NewRun], values: Mapping[str, str], arrow: Arrow
+    ) -> list[Row]:
+        # Those that collide with nothing.
         if not requests:
             return []
-        rows = _insert(self.ledger, requests, _ACCEPTED)
-        moves.record(self.ledger, [Step(ACCEPT, rows)], by=Source.START)
+        inserts = _inserting(self.ledger, values)
+        event = _EVENT.format(kind=arrow.kind, terminal=arrow.target in TERMINAL)
+        items = [_row(request) for request in requests]
+        rows = moves.write(self.ledger, inserts, items, leaves=(event,), returns=_RETURNED)
+        moves.account(self.ledger, [Step(arrow, rows)], by=Source.START)
         adopt(self.ledger, rows)
-        return [RunId(row["id"]) for row in rows]
+        return rows
 
     def _present(self, requests: Sequence[NewRun]) -> dict[RunId, Accepted]:
         if not requests:
@@ -245,40 +272,26 @@ def failures_of(denial: Denial) -> str:
     return as_json([entry])
 
 
-def _insert(ledger: Ledger, requests: Sequence[NewRun], values: Mapping[str, str]) -> list[Row]:
-    # Those that collide with nothing.
+def _inserting(ledger: Ledger, values: Mapping[str, str]) -> str:
     now = ledger.dialect.now_ms
     picked = ", ".join(value.format(now=now) for value in values.values())
-    return ledger.execute(
+    return (
         f"INSERT INTO lastword_run ({', '.join(values)}) SELECT {picked} "
         f"FROM {ledger.dialect.batch(_COLUMNS)} AS item WHERE TRUE "
-        f"ON CONFLICT DO NOTHING RETURNING {moves.RETURNED}",
-        as_batch([_row(request) for request in requests]),
+        f"ON CONFLICT DO NOTHING RETURNING {_RETURNED}"
     )
 
 
 def _row(request: NewRun) -> dict[str, Any]:
     policy = request.policy
     return {
-        "run_id": request.run_id,
+        **dict(zip(_AS_ASKED, _as_asked(request), strict=True)),
         "operation": policy.operation,
-        "workspace_id": request.workspace_id,
-        "tenant_id": request.tenant_id,
-        "initiator_id": request.initiator_id,
-        "initiator_name": request.initiator_name,
-        "identity_hash": request.identity_hash,
         "policy_version": policy.version,
         "queued_stale_ms": int(policy.queued_stale_after * 1000),
         "running_stale_ms": int(policy.running_stale_after * 1000),
         "max_queue_wait_ms": int(policy.max_queue_wait * 1000),
-        "actor_name": request.actor_name,
-        "payload": request.payload,
-        "message_queue": request.message_queue,
-        "message_ref": request.message_ref,
         "context": as_json(request.context),
-        "retry_of": request.retry_of,
-        "parent_id": request.parent_id,
-        "scope_key": request.scope_key,
         "reason": request.denial.reason if request.denial else None,
         "failures": failures_of(request.denial) if request.denial else None,
         "delay_ms": int(request.delay_s * 1000),

@@ -24,7 +24,7 @@ from lastword.service.ending import FINISH_MOVE, Ending, end_item
 from lastword.service.moves import SAME_DISPATCH, Move, Step
 from lastword.service.values import AttemptEnd, Beginning, Recorded
 from lastword.states import CLAIM, FINISH, Outcome, Source
-from lastword.storage.ledger import Ledger, Row, as_batch
+from lastword.storage.ledger import Row
 
 #: A claim and a finish after each other. What an end finds of its attempt, the claim has just
 #: written; what the claim finds of its reservation stands in for it.
@@ -77,7 +77,8 @@ class Brief(Claiming, Ending):
     def _both(self, items: list[dict[str, Any]]) -> list[Row]:
         ledger = self.ledger
         ledger.lock_runs([item["run_id"] for item in items])
-        moved = _written(ledger, items)
+        both = moves.statement(ledger, _BOTH, CLAIM.origins, returns=moves.TOLD)
+        moved = moves.write(ledger, both, items, leaves=(_EVENTS, _ATTEMPTS))
         if not moved:
             return []
         begun = [{**row, "changed_at": row["claimed_at"], "reason": None} for row in moved]
@@ -86,23 +87,3 @@ class Brief(Claiming, Ending):
         measure_endings(ledger, [(row["operation"], row["outcome"]) for row in moved])
         moves.gather(ledger, count_off(ledger, moved))
         return moved
-
-
-def _written(ledger: Ledger, items: Sequence[dict[str, Any]]) -> list[Row]:
-    """Move the runs and write what that leaves; their rows."""
-    both = moves.statement(ledger, _BOTH, CLAIM.origins, returns=moves.TOLD)
-    if ledger.dialect.writes_within_with:
-        return ledger.execute(
-            f"WITH moved AS ({both}), events AS ({_EVENTS}), attempts AS ({_ATTEMPTS}) "
-            f"SELECT {moves.TOLD} FROM moved",
-            as_batch(items),
-        )
-    moved = ledger.execute(both, as_batch(items))
-    ids = as_batch([{"run_id": row["id"]} for row in moved])
-    these = (
-        f"WITH moved AS (SELECT {moves.TOLD} FROM {ledger.dialect.batch({'run_id': 'text'})} "
-        "AS item JOIN lastword_run ON id = item_run_id)"
-    )
-    for rows in (_EVENTS, _ATTEMPTS):
-        ledger.execute(f"{these} {rows}", ids)
-    return moved

@@ -188,6 +188,38 @@ def statement(
     ).replace("{now}", now)
 
 
+def write(
+    ledger: Ledger,
+    changes: str,
+    items: Sequence[Mapping[str, Any]],
+    *,
+    leaves: Sequence[str],
+    returns: str = TOLD,
+) -> list[Row]:
+    """Change runs and append what that leaves, made by the database; the rows that were changed.
+
+    Args:
+        ledger: where.
+        changes: the statement over a batch of items that changes runs, and returns `returns`.
+        items: the batch.
+        leaves: statements that append rows made from the relation `moved`: the changed runs.
+        returns: the columns of the answer, and of `moved`.
+    """
+    if ledger.dialect.writes_within_with:
+        appended = [f"appended_{number} AS ({rows})" for number, rows in enumerate(leaves)]
+        relations = ", ".join([f"moved AS ({changes})", *appended])
+        return ledger.execute(f"WITH {relations} SELECT {returns} FROM moved", as_batch(items))
+    moved = ledger.execute(changes, as_batch(items))
+    ids = as_batch([{"run_id": row["id"]} for row in moved])
+    these = (
+        f"WITH moved AS (SELECT {returns} FROM {ledger.dialect.batch({'run_id': 'text'})} "
+        "AS item JOIN lastword_run ON id = item_run_id)"
+    )
+    for rows in leaves:
+        ledger.execute(f"{these} {rows}", ids)
+    return moved
+
+
 def looked_up_by_id(guards: Sequence[str]) -> str:
     """A condition that a run which an item names is active and fulfils `guards`.
 

@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from lastword.application import Application
 from lastword.config import Config
 from lastword.errors import LastwordError
 from lastword.logs import log_notice
 from lastword.metrics.collecting import LedgerCollector
 from lastword.metrics.exposing import CONTENT_TYPE, CallbackGauge, exposition, may_scrape
-from lastword.starting import Application
 from lastword.storage.ledger import Ledger
 from lastword.storage.schema import require_current_schema
 from lastword.web import api, oidc, streaming

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from lastword.application import Application
 from lastword.config import Config
 from lastword.errors import ConfigError, LastwordError
-from lastword.starting import Application
 from lastword.storage.ledger import Ledger
 from lastword.web.traffic import Traffic
 
