@@ -18,6 +18,7 @@ from lastword.service.requests import NewRun
 from lastword.service.reserving import asks_for
 from lastword.service.values import Delivery, Refusal, Reservation
 from lastword_middleware.covered import operation_of, require_inside
+from lastword_middleware.delivered import Delivered
 from lastword_middleware.dispatch import canonical, encoded
 from lastword_middleware.options import DISPATCH, LONGEST_DISPATCH, dispatch_of
 from lastword_middleware.reservations import Held
@@ -234,6 +235,8 @@ def _delivery(message: MessageProxy) -> Delivery:
 
 def _forgery(held: Held) -> Refusal | None:
     message = held.message
+    if isinstance(message, Delivered) and message.text == held.reservation.payload.encode():
+        return None
     genuine = asks_for(
         held.reservation.payload,
         actor_name=message.actor_name,

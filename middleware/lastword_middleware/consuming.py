@@ -27,6 +27,7 @@ from lastword.identity import RunId
 from lastword.logs import log_notice
 from lastword_middleware.admission import FOREIGN, Admission
 from lastword_middleware.delivered import decoded, ref_of
+from lastword_middleware.fetching import Ahead
 from lastword_middleware.prefetching import HELD_FOR_S, Hands
 from lastword_middleware.reclaiming import Reclaiming
 from lastword_middleware.tracker import Tracker
@@ -101,6 +102,7 @@ class ReservingConsumer(Consumer):
         self._inbox: deque[MessageProxy] = deque()
         self._misses = 0
         self._fetched_at = 0.0
+        self._ahead = Ahead(self._fetched, leave=tracker.ledger.leave_thread)
         self._reclaiming = Reclaiming(
             broker, tracker, queue_name, self._hold_key(), self._key(f"{queue_name}.msgs"), hands
         )
@@ -116,15 +118,18 @@ class ReservingConsumer(Consumer):
             self.close()
             time.sleep(self._idle_ms / 1000)
             return None
+        if not self._hands.may_be_handed_out:
+            self._wait_for_a_thread()
+            return None
         try:
-            if not self._inbox:
-                self._reclaiming.look_if_due()
-                self._fetch()
+            self._refill()
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
         if self._inbox:
             self._misses = 0
-            return self._handed_out()
+            message = self._inbox.popleft()
+            self._hands.waiting.add(ref_of(message))
+            return message
         if self._hands.room <= 0:
             # Not idle but full: there is room again with the next acknowledgement.
             self._hands.freed.wait(self._idle_ms / 1000)
@@ -157,7 +162,7 @@ class ReservingConsumer(Consumer):
 
     def close(self) -> None:
         """Give back what was fetched and not handed out."""
-        given = list(self._inbox)
+        given = [*self._inbox, *self._ahead.close()]
         self._inbox.clear()
         try:
             self.requeue(given)
@@ -169,41 +174,45 @@ class ReservingConsumer(Consumer):
     def acknowledge(self, refs: Sequence[str]) -> None:
         """See `Acknowledger`."""
         self._ack(keys=[self._hold_key(), self._key(f"{self.queue_name}.msgs")], args=list(refs))
-        self._hands.drop(refs)
+        self._hands.settle(refs)
 
     def bury(self, refs: Sequence[str]) -> None:
         """See `Acknowledger`."""
         for ref in refs:
             self._broker.do_nack(self.queue_name, ref)
-            self._hands.drop([ref])
+            self._hands.settle([ref])
 
-    def _handed_out(self) -> MessageProxy | None:
+    def _wait_for_a_thread(self) -> None:
         hands = self._hands
-        if not hands.may_be_handed_out:
-            hands.begun.clear()
-            # One may have begun just before that.
-            if not hands.may_be_handed_out and not hands.begun.wait(self._idle_ms / 1000):
-                self._give_back_if_old()
-            return None
-        message = self._inbox.popleft()
-        hands.waiting.add(ref_of(message))
-        return message
-
-    def _give_back_if_old(self) -> None:
-        # The threads are kept by something long: others can have it sooner.
+        hands.begun.clear()
+        # One may have begun just before that.
+        if hands.may_be_handed_out or hands.begun.wait(self._idle_ms / 1000):
+            return
         if time.monotonic() - self._fetched_at > HELD_FOR_S:
+            # The threads are kept by something long: others can have it sooner.
             self.close()
 
-    def _fetch(self) -> None:
+    def _refill(self) -> None:
+        if self._ahead.is_under_way:
+            if self._ahead.is_done or not self._inbox:
+                self._inbox.extend(self._ahead.taken())
+        elif not self._inbox:
+            self._inbox.extend(self._fetched())
+        elif self._hands.room >= len(self._inbox):
+            self._ahead.begin()
+
+    def _fetched(self) -> list[MessageProxy]:
         self._hands.freed.clear()
+        self._reclaiming.look_if_due()
         room = self._hands.room
         if room <= 0:
-            return
+            return []
         fetched = self._broker.do_fetch(self.queue_name, room)
         readable = [
             message for data in fetched if (message := decoded(data, queue_name=self.queue_name))
         ]
         # One that is here already was given to the queue by somebody who took this worker for dead.
+        messages: list[MessageProxy]
         messages = [message for message in readable if ref_of(message) not in self._hands.refs]
         self._hands.refs.update(ref_of(message) for message in messages)
         try:
@@ -211,7 +220,7 @@ class ReservingConsumer(Consumer):
                 self._reclaiming.look()
             self._fetched_at = time.monotonic()
             # As Dramatiq orders what it has fetched, for what is handed out later too.
-            self._inbox.extend(sorted(self._admitted(messages), key=self._priority))
+            return sorted(self._admitted(messages), key=self._priority)
         except BaseException:
             # Nobody has seen them yet: Redis believes them here, and is put right with time.
             self._released(messages)
@@ -255,7 +264,7 @@ class ReservingConsumer(Consumer):
             act()
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
-        self._hands.drop([ref_of(message)])
+        self._hands.settle([ref_of(message)])
 
     def _released(self, messages: Iterable[MessageProxy]) -> list[MessageProxy]:
         """Those of `messages` that others may have now. The rest leaves the hands, and waits."""

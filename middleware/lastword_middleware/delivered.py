@@ -9,7 +9,21 @@ from dramatiq.errors import DecodeError
 from dramatiq.message import Message
 
 
-def decoded(data: bytes | None, *, queue_name: str) -> MessageProxy | None:
+class Delivered(MessageProxy):
+    """A message with the text that it was in the queue.
+
+    Attributes:
+        text: the text as Redis had it.
+    """
+
+    def __init__(self, message: Message[Any], text: bytes) -> None:
+        super().__init__(message)
+        # Dramatiq's proxy looks each of them up anew, a dozen times for every message.
+        self.__dict__.update(vars(message))
+        self.text = text
+
+
+def decoded(data: bytes | None, *, queue_name: str) -> Delivered | None:
     """The message in `data`; None if it is none that this queue's consumer could handle.
 
     Dramatiq looks up the consumer that acknowledges a message by the message's own queue, and a
@@ -27,7 +41,7 @@ def decoded(data: bytes | None, *, queue_name: str) -> MessageProxy | None:
         return None
     if not isinstance(message.args, list | tuple) or not isinstance(message.kwargs, dict):
         return None
-    return MessageProxy(message)
+    return Delivered(message, data)
 
 
 def ref_of(message: MessageProxy | Message[Any]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 #: Seconds of work that are taken at once. More than a fetch, its reservation and the commit of its
@@ -42,6 +42,7 @@ class Hands:
         waiting: those of them that were handed out and that no thread has begun with.
         freed: set whenever one has left them.
         begun: set whenever few are left waiting.
+        clock: what tells the time, in seconds.
     """
 
     least: int = 1
@@ -50,18 +51,23 @@ class Hands:
     waiting: set[str] = field(default_factory=set)
     freed: threading.Event = field(default_factory=threading.Event)
     begun: threading.Event = field(default_factory=threading.Event)
+    clock: Callable[[], float] = time.monotonic
     _settled: int = 0
-    _since: float = field(default_factory=time.monotonic)
+    _since: float = 0.0
     _size: int = 0
 
-    def drop(self, refs: Iterable[str]) -> None:
-        """These have left the worker's hands."""
+    def drop(self, refs: Iterable[str]) -> int:
+        """These have left the worker's hands; how many of them were there."""
         gone = self.refs.intersection(refs)
         self.refs.difference_update(gone)
         self.waiting.difference_update(gone)
-        self._settled += len(gone)
         self.freed.set()
         self.begun.set()
+        return len(gone)
+
+    def settle(self, refs: Iterable[str]) -> None:
+        """These are done, and have left the worker's hands."""
+        self._settled += self.drop(refs)
 
     def begin(self, ref: str) -> None:
         """A thread has begun with this one."""
@@ -82,7 +88,7 @@ class Hands:
     def _wanted(self) -> int:
         if self.is_fixed:
             return self.least
-        now = time.monotonic()
+        now = self.clock()
         took = now - self._since
         if took >= MEASURED_OVER_S:
             in_a_window = int(self._settled / took * WINDOW_S)

@@ -94,18 +94,15 @@ class Work:
 
     def defer(self, message: MessageProxy) -> None:
         """The end of this message's attempt was given to the writer, which acknowledges it."""
-        with self._lock:
-            self._deferred[id(message)] = message
+        self._deferred[id(message)] = message
 
     def take_deferred(self, message: MessageProxy) -> bool:
         """Whether the writer acknowledges this message; asked once."""
-        with self._lock:
-            return self._deferred.pop(id(message), None) is not None
+        return self._deferred.pop(id(message), None) is not None
 
     def is_deferred(self, message: MessageProxy) -> bool:
         """Whether the writer will acknowledge this message."""
-        with self._lock:
-            return id(message) in self._deferred
+        return id(message) in self._deferred
 
     def open(self, attempt: OpenAttempt) -> None:
         """Note an attempt as being worked on, in this thread."""
@@ -116,8 +113,7 @@ class Work:
 
     def attempt_of(self, message: MessageProxy) -> OpenAttempt | None:
         """The open attempt that this very delivery became."""
-        with self._lock:
-            return self._attempts.get(id(message))
+        return self._attempts.get(id(message))
 
     def settle(self, attempt: OpenAttempt) -> None:
         """The ledger holds the end of this attempt: its message may be acknowledged."""

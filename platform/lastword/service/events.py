@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from lastword.logs import log_transition
+from lastword.logs import Line, log_transition
 from lastword.service.counters import Counted, count
 from lastword.states import TERMINAL, Arrow, EventKind, Source
 from lastword.storage.dialects import ColumnType
@@ -92,19 +92,19 @@ def write_late_results(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> N
 
 def lines_of(
     moved: Sequence[Row], arrow: Arrow, told: Mapping[str, Mapping[str, Any]], by: Source
-) -> list[dict[str, object]]:
-    """What the log says of transitions; see `log_transitions`."""
+) -> list[Line]:
+    """What the log says of transitions."""
     is_last = arrow.target in TERMINAL
     return [
-        {
-            "attempt": row["attempt"],
-            "event": arrow.kind,
-            "operation": row["operation"],
-            "outcome": row["outcome"] if is_last else None,
-            "reason": row["reason"] or (told[row["id"]].get("reason") if told else None),
-            "run": row["id"],
-            "source": by,
-            "worker": row["worker_id"],
-        }
+        Line(
+            run=row["id"],
+            event=arrow.kind,
+            operation=row["operation"],
+            outcome=row["outcome"] if is_last else None,
+            reason=row["reason"] or (told[row["id"]].get("reason") if told else None),
+            attempt=row["attempt"],
+            source=by,
+            worker=row["worker_id"],
+        )
         for row in moved
     ]

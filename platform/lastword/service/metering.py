@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,12 +47,19 @@ RESOLVED_BY: Mapping[Source, str] = {
 
 def observe(ledger: Ledger, name: str, labels: tuple[str, ...], seconds: float) -> None:
     """Add one observation to a histogram. Call it in a transaction."""
-    seconds = max(0.0, seconds)
+    observe_all(ledger, name, labels, [seconds])
+
+
+def observe_all(
+    ledger: Ledger, name: str, labels: tuple[str, ...], observed: Sequence[float]
+) -> None:
+    """Add observations, in seconds, to a histogram. Call it in a transaction."""
     bounds = BUCKETS[name]
-    at = bisect_left(bounds, seconds)
-    bucket = f"{bounds[at]:g}" if at < len(bounds) else "+Inf"
-    ledger.measure(f"{name}_bucket", (*labels, bucket))
-    ledger.measure(f"{name}_sum_us", labels, round(seconds * 1_000_000))
+    seconds = [max(0.0, one) for one in observed]
+    for at, number in Counter(bisect_left(bounds, one) for one in seconds).items():
+        bucket = f"{bounds[at]:g}" if at < len(bounds) else "+Inf"
+        ledger.measure(f"{name}_bucket", (*labels, bucket), number)
+    ledger.measure(f"{name}_sum_us", labels, sum(round(one * 1_000_000) for one in seconds))
 
 
 class Timed:
@@ -101,9 +108,9 @@ def measure_moves(
         for labels, number in made.items():
             ledger.measure("runs_created", labels, number)
     if arrow is CLAIM:
-        for row in moved:
-            waited_ms = row["claimed_at"] - row["available_at"]
-            observe(ledger, "run_queue_wait", (row["operation"],), waited_ms / 1000)
+        for (operation,), rows in _grouped(moved, "operation").items():
+            waited = [(row["claimed_at"] - row["available_at"]) / 1000 for row in rows]
+            observe_all(ledger, "run_queue_wait", (operation,), waited)
     if arrow.target in TERMINAL:
         _measure_ends(ledger, moved, by)
     if arrow.target in TERMINAL and by in RECONCILERS:
@@ -115,14 +122,22 @@ def measure_moves(
 
 def _measure_ends(ledger: Ledger, ended: Sequence[Row], by: Source) -> None:
     resolved_by = RESOLVED_BY[by]
-    for (operation, outcome), number in Counter(
-        (row["operation"], row["outcome"]) for row in ended
-    ).items():
-        ledger.measure("runs_completed", (operation, outcome, resolved_by), number)
-    for row in ended:
-        if row["started_at"] is not None:
-            lasted_ms = row["changed_at"] - row["started_at"]
-            observe(ledger, "run_duration", (row["operation"], row["outcome"]), lasted_ms / 1000)
+    for labels, rows in _grouped(ended, "operation", "outcome").items():
+        ledger.measure("runs_completed", (*labels, resolved_by), len(rows))
+        lasted = [
+            (row["changed_at"] - row["started_at"]) / 1000
+            for row in rows
+            if row["started_at"] is not None
+        ]
+        if lasted:
+            observe_all(ledger, "run_duration", labels, lasted)
+
+
+def _grouped(rows: Sequence[Row], *columns: str) -> dict[tuple[str, ...], list[Row]]:
+    groups: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[column] for column in columns)].append(row)
+    return groups
 
 
 def _trigger(row: Row) -> str:

@@ -1,0 +1,132 @@
+"""How many messages are taken at once, by a clock that the test turns."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import pytest
+import redis
+from dramatiq.broker import MessageProxy
+
+from lastword_middleware.fetching import Ahead
+from lastword_middleware.prefetching import GROWTH, MOST, WINDOW_S, Hands
+
+#: Seconds between two looks: more than it measures over, and exact in binary.
+LOOK_S = 0.125
+
+
+@dataclass
+class Clock:
+    now: float = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def hands_of(clock: Clock, **fields: object) -> Hands:
+    hands = Hands(least=16, is_fixed=False, clock=clock, **fields)  # type: ignore[arg-type]
+    assert hands.room == 16
+    return hands
+
+
+def settle(hands: Hands, clock: Clock, *, per_second: float) -> int:
+    """Settle work at this rate until it is looked at again; what is wanted then."""
+    number = round(per_second * LOOK_S)
+    refs = [f"{clock.now}-{n}" for n in range(number)]
+    hands.refs.update(refs)
+    hands.settle(refs)
+    clock.now += LOOK_S
+    return hands.room + len(hands.refs)
+
+
+def test_as_many_are_taken_as_are_settled_in_a_window() -> None:
+    clock = Clock()
+    hands = hands_of(clock)
+    sizes = [settle(hands, clock, per_second=1_000) for _ in range(5)]
+    assert sizes == [16 * GROWTH, 16 * GROWTH**2, *[1_000 * WINDOW_S] * 3]
+
+
+def test_no_more_than_the_most_and_no_less_than_dramatiq_would() -> None:
+    clock = Clock()
+    hands = hands_of(clock)
+    assert [settle(hands, clock, per_second=100_000) for _ in range(9)][-1] == MOST
+    assert settle(hands, clock, per_second=0) == 16
+
+
+def test_what_is_here_already_leaves_less_room() -> None:
+    clock = Clock()
+    hands = hands_of(clock)
+    hands.refs.update(f"{n}" for n in range(10))
+    assert hands.room == 6
+    hands.drop(["3", "unknown"])
+    assert hands.room == 7
+    assert hands.freed.is_set()
+
+
+def test_no_more_is_handed_out_than_dramatiq_would_take() -> None:
+    hands = hands_of(Clock())
+    hands.waiting.update(f"{n}" for n in range(15))
+    assert hands.may_be_handed_out
+    hands.waiting.add("15")
+    assert not hands.may_be_handed_out
+    for n in range(7):
+        hands.begin(f"{n}")
+    assert not hands.begun.is_set()
+    hands.begin("7")
+    assert hands.begun.is_set()
+    assert hands.may_be_handed_out
+
+
+def test_what_is_given_back_does_not_count_as_done() -> None:
+    clock = Clock()
+    hands = hands_of(clock)
+    assert settle(hands, clock, per_second=1_000) == 64
+    hands.refs.update(f"{n}" for n in range(64))
+    hands.drop([f"{n}" for n in range(64)])
+    clock.now += LOOK_S
+    assert hands.room == 16
+
+
+def test_a_number_that_somebody_has_set_is_kept() -> None:
+    clock = Clock()
+    hands = Hands(least=4, is_fixed=True, clock=clock)
+    assert settle(hands, clock, per_second=5_000) == 4
+    hands.waiting.update(f"{n}" for n in range(100))
+    assert hands.may_be_handed_out
+
+
+def test_a_fetch_goes_on_beside_and_is_taken_once_and_its_thread_is_left() -> None:
+    gate = threading.Event()
+    left: list[str] = []
+    message = MessageProxy(None)  # type: ignore[arg-type]
+
+    def fetch() -> list[MessageProxy]:
+        assert gate.wait(10)
+        return [message]
+
+    ahead = Ahead(fetch, leave=lambda: left.append(threading.current_thread().name))
+    assert not ahead.is_under_way
+    ahead.begin()
+    assert ahead.is_under_way
+    assert not ahead.is_done
+    gate.set()
+    assert ahead.taken() == [message]
+    assert not ahead.is_under_way
+    ahead.begin()
+    assert ahead.close() == [message]
+    assert ahead.close() == []
+    assert left == ["lastword-fetch_0"]
+    assert "lastword-fetch_0" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_what_a_fetch_broke_with_is_raised_where_it_is_taken() -> None:
+    def fetch() -> list[MessageProxy]:
+        raise redis.ConnectionError("away")
+
+    ahead = Ahead(fetch, leave=lambda: None)
+    ahead.begin()
+    with pytest.raises(redis.ConnectionError, match="away"):
+        ahead.taken()
+    ahead.begin()
+    assert ahead.close() == []
