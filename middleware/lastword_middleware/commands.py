@@ -141,6 +141,13 @@ def _dramatiq_arguments(config: Config, arguments: tuple[str, ...]) -> argparse.
         default=config.allow_unsafe_timing,
         help="start although durations do not fit into each other; `lastword check` says which",
     )
+    parser.add_argument(
+        "--one-cpu",
+        action="store_true",
+        default=config.one_cpu,
+        help="keep each process on one CPU: faster for short jobs, slower where a job computes "
+        "beside Python",
+    )
     parser.set_defaults(
         # One process a unit: Dramatiq stops every sibling of a process that is killed.
         processes=1,
@@ -166,6 +173,7 @@ def _require_fitting(config: Config, settings: argparse.Namespace) -> None:
     os.environ["LASTWORD_WORKER_SHUTDOWN_TIMEOUT"] = str(config.worker_shutdown_timeout)
     os.environ["LASTWORD_STOP_WAIT"] = str(config.stop_wait)
     os.environ["LASTWORD_ALLOW_UNSAFE_TIMING"] = str(settings.allow_unsafe_timing).lower()
+    os.environ["LASTWORD_ONE_CPU"] = str(settings.one_cpu).lower()
 
 
 def _require_modules(settings: argparse.Namespace) -> None:

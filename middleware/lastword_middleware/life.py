@@ -19,7 +19,7 @@ from lastword_middleware.command_line import is_made_by_dramatiq, shutdown_timeo
 from lastword_middleware.errors import TrackingError
 from lastword_middleware.fitness import Fitness
 from lastword_middleware.heartbeat import Heartbeat
-from lastword_middleware.placement import collect_less
+from lastword_middleware.placement import collect_less, stay_on_one_cpu
 from lastword_middleware.presence import Presence
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.watched import Watched
@@ -75,6 +75,8 @@ class WorkerLife:
             )
             self._watched.await_ready()
             collect_less(config.gc_threshold)
+            if config.one_cpu:
+                log_notice(logging.INFO, "worker_placed", cpu=stay_on_one_cpu())
         except Exception as error:
             # Dramatiq would swallow it, and the worker would live without ever working.
             raise TrackingError.because(error) from error

@@ -140,6 +140,7 @@ READERS: dict[str, Callable[[object], object]] = {
     "rabbitmq_consumer_timeout": _seconds,
     "max_payload_bytes": _bytes,
     "gc_threshold": _threshold,
+    "one_cpu": _flag,
     "allow_unsafe_timing": _flag,
     "health_file": text_value,
     "revision": text_value,

@@ -93,6 +93,6 @@ def require_command(words: list[str], line: str) -> None:
         command = found
     known = {option for item in command.params for option in item.opts}
     if command.context_settings.get("ignore_unknown_options"):
-        known |= {"--queues", "--threads", "--processes", "--allow-unsafe-timing"}
+        known |= {"--queues", "--threads", "--processes", "--allow-unsafe-timing", "--one-cpu"}
     given = {word.strip("[]").partition("=")[0] for word in words if "--" in word}
     assert given <= known, f"{line}: {given - known}"
