@@ -1,0 +1,160 @@
+"""How fast old history is removed, and for how long that keeps others who write waiting."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from benchmarks.backlog import fill
+from benchmarks.stand import Stand, stand
+from lastword.identity import WorkerId, new_worker_id
+from lastword.service import WorkerService
+from lastword.service.pruning import prune
+from lastword.service.workers import NewWorker
+
+#: Completed runs removed in a second at least: what one ledger is meant to take in.
+BOUND = 5000.0
+
+#: Seconds that another writer may wait at most: a fifth of what a worker's lease can spare.
+WAIT_BOUND_S = 0.5
+
+#: Seconds between two writes of the one that is kept waiting.
+WRITE_EVERY_S = 0.02
+
+#: What a run that was done at the first try has told: it was accepted, it began, and it ended.
+KINDS = ("accepted", "started", "succeeded")
+
+
+def measure_pruning(
+    databases: Sequence[str], *, completed: int, active: int
+) -> list[dict[str, Any]]:
+    """Removing every completed run, with its attempt and its events, from beside the active ones.
+
+    Args:
+        databases: what to measure on.
+        completed: runs that are removed.
+        active: runs that stay.
+    """
+    rows = []
+    for database in databases:
+        with stand(database) as here:
+            fill(here, history=completed, active=active)
+            _tell(here)
+            with _writing(here) as waits_s:
+                took_s = _pruned(here, completed)
+        name = f"pruning of {completed:,} runs, {database}"
+        per_s, longest_s = completed / took_s, max(waits_s)
+        rows += [
+            _row(name, "runs/s", round(per_s), f"{BOUND:g}", per_s >= BOUND, completed),
+            _row(
+                f"{name}, another's write meanwhile, p99",
+                "s",
+                round(statistics.quantiles(waits_s, n=100, method="inclusive")[-1], 4),
+                "",
+                None,
+                len(waits_s),
+            ),
+            _row(
+                f"{name}, another's write meanwhile, the slowest",
+                "s",
+                round(longest_s, 4),
+                f"{WAIT_BOUND_S:g}",
+                longest_s < WAIT_BOUND_S,
+                len(waits_s),
+            ),
+        ]
+    return rows
+
+
+def _row(
+    name: str, unit: str, value: float, bound: str, within: bool | None, runs: int
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "unit": unit,
+        "value": value,
+        "baseline": None,
+        "ratio": None,
+        "runs": runs,
+        "bound": bound and f"{bound} {unit}",
+        "within": within,
+    }
+
+
+def _pruned(here: Stand, completed: int) -> float:
+    """Seconds that it took."""
+    began = time.perf_counter()
+    removed = prune(here.ledger, older_than_s=0.0, is_enough=lambda: False)
+    took_s = time.perf_counter() - began
+    assert removed["run"] == completed, removed
+    _nothing_is_left(here)
+    return took_s
+
+
+@contextmanager
+def _writing(here: Stand) -> Iterator[list[float]]:
+    """A worker that renews its lease again and again; how long each time took, in seconds."""
+    service, worker_id = WorkerService(here.ledger), new_worker_id()
+    service.boot(
+        NewWorker(worker_id, host="host", pid=1, version="1", threads=1, broker_id=None),
+        lease_ttl_s=600,
+    )
+    waits_s: list[float] = []
+    done = threading.Event()
+    thread = threading.Thread(target=_beat, args=(service, worker_id, waits_s, done))
+    thread.start()
+    try:
+        yield waits_s
+    finally:
+        done.set()
+        thread.join()
+
+
+def _beat(
+    service: WorkerService, worker_id: WorkerId, waits_s: list[float], done: threading.Event
+) -> None:
+    while not done.wait(WRITE_EVERY_S):
+        began = time.perf_counter()
+        service.renew(worker_id, lease_ttl_s=600)
+        waits_s.append(time.perf_counter() - began)
+    service.ledger.leave_thread()
+
+
+def _tell(here: Stand) -> None:
+    """Give every completed run its attempt and its events, in bulk."""
+    completed = "FROM lastword_run WHERE completed_at IS NOT NULL"
+    with here.ledger.transaction():
+        here.ledger.execute(
+            "INSERT INTO lastword_attempt (run_id, number, worker_id, started_at, ended_at, ending)"
+            f" SELECT id, 1, worker_id, claimed_at, completed_at, outcome {completed}"
+        )
+    for kind in KINDS:
+        is_last = "TRUE" if kind == KINDS[-1] else "FALSE"
+        with here.ledger.transaction():
+            here.ledger.execute(
+                "INSERT INTO lastword_event (run_id, at, kind, source, attempt, worker_id, outcome,"
+                f" terminal) SELECT id, completed_at, '{kind}', 'worker', 1, worker_id, outcome,"
+                f" {is_last} {completed}"
+            )
+    with here.ledger.session():
+        here.ledger.execute("ANALYZE")
+
+
+def _nothing_is_left(here: Stand) -> None:
+    with here.ledger.session():
+        for table in ("lastword_attempt", "lastword_event"):
+            left = here.ledger.execute(
+                f"SELECT run_id FROM {table} WHERE run_id NOT IN (SELECT id FROM lastword_run) "
+                "LIMIT 1"
+            )
+            assert not left, (table, left)
+
+
+if __name__ == "__main__":
+    measured = measure_pruning(["sqlite", "postgresql"], completed=50_000, active=1_000)
+    print(json.dumps(measured, indent=1))  # noqa: T201
