@@ -18,6 +18,7 @@ from lastword.service.sweeps import SweepRecord, SweepResult, record_sweep
 from lastword.service.values import AttemptEnd
 from lastword.states import Outcome
 from lastword.storage.ledger import Ledger, Row
+from lastword_scheduler.retention import Retention
 from tests.support import POLICIES, Scene
 
 A, B = Contender("a", "host-a", 1), Contender("b", "host-b", 2)
@@ -263,6 +264,21 @@ def test_retention_ends_between_two_batches_when_it_is_told_to(scene: Scene) -> 
     assert len(run_ids) <= BATCH
     assert prune(scene.ledger, older_than_s=1, is_enough=lambda: next(looks)) == {"run": 3}
     assert not prune(scene.ledger, older_than_s=1, is_enough=lambda: True)
+
+
+def test_retention_leaves_what_it_could_not_remove_in_its_time_to_the_next_sweep(
+    scene: Scene,
+) -> None:
+    worker_id = scene.worker()
+    for _ in range(3):
+        ended(scene, worker_id)
+    with scene.ledger.transaction():
+        scene.ledger.execute("UPDATE lastword_run SET completed_at = 1")
+    # Asked when it begins, and before each batch; the slots are first.
+    now = chain([0.0, 10.0], repeat(60.0))
+    late = Retention(scene.ledger, 1, within_s=50, clock=lambda: next(now))
+    assert not late.sweep().acted
+    assert Retention(scene.ledger, 1, within_s=50).sweep().acted == {"run": 3}
 
 
 def test_ended_workers_go_once_they_are_old_and_no_active_run_names_them(scene: Scene) -> None:

@@ -12,8 +12,8 @@ from lastword.storage.ledger import Ledger, as_batch
 #: Rows removed with one transaction: so short that nobody who writes has to wait for it.
 BATCH = 500
 
-#: Seconds between two transactions on a SQLite file. Whoever waits for its lock looks every 25 ms at
-#: first: with less, batch after batch would take it before anybody else could.
+#: Seconds between two transactions on a SQLite file. Whoever waits for its lock looks every 25 ms
+#: at first: with less, batch after batch would take it before anybody else could.
 BREATH_S = 0.03
 
 #: Pages of a SQLite file given back to the system with one transaction.
