@@ -81,7 +81,7 @@ def _row(
         "baseline": None,
         "ratio": None,
         "runs": runs,
-        "bound": bound and f"{bound} {unit}",
+        "bound": f"{bound} {unit}" if bound else None,
         "within": within,
     }
 
