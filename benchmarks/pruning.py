@@ -45,11 +45,13 @@ def measure_pruning(
         with stand(database) as here:
             fill(here, history=completed, active=active)
             _tell(here)
+            size = _bytes(here) / completed
             with _writing(here) as waits_s:
                 took_s = _pruned(here, completed)
         name = f"pruning of {completed:,} runs, {database}"
         per_s, longest_s = completed / took_s, max(waits_s)
         rows += [
+            _row(f"size of a completed run, {database}", "bytes", round(size), "", None, completed),
             _row(name, "runs/s", round(per_s), f"{BOUND:g}", per_s >= BOUND, completed),
             _row(
                 f"{name}, another's write meanwhile, p99",
@@ -143,6 +145,20 @@ def _tell(here: Stand) -> None:
             )
     with here.ledger.session():
         here.ledger.execute("ANALYZE")
+
+
+def _bytes(here: Stand) -> int:
+    """What runs, attempts and events take, with their indexes."""
+    with here.ledger.session():
+        if here.ledger.is_one_file:
+            [pages] = here.ledger.execute("PRAGMA page_count")
+            [page] = here.ledger.execute("PRAGMA page_size")
+            return int(pages["page_count"] * page["page_size"])
+        [row] = here.ledger.execute(
+            "SELECT SUM(pg_total_relation_size(name)) AS size FROM (VALUES "
+            "('lastword_run'), ('lastword_attempt'), ('lastword_event')) AS tables (name)"
+        )
+    return int(row["size"])
 
 
 def _nothing_is_left(here: Stand) -> None:
