@@ -77,6 +77,20 @@ def waiting(scene: Scene, client: redis.Redis, number: int, **fields: str) -> Ru
     return run_id
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT COUNT(*) FROM lastword_run WHERE reason = 'stale_queued'",
+        "SELECT id FROM lastword_run WHERE created_at > 0 ORDER BY created_at, id",
+        "SELECT parent.id FROM lastword_run AS parent WHERE parent.actor_name = 'a'",
+        "SELECT run_id FROM lastword_event WHERE kind = 'accepted'",
+        "UPDATE lastword_attempt SET reason = NULL WHERE worker_id = 'w'",
+    ],
+)
+def test_what_walks_history_is_seen(scene: Scene, query: str) -> None:
+    assert walks(scene.ledger, [(query, ())])
+
+
 def test_a_sweep_of_the_generic_reconciler_walks_no_history(scene: Scene, config: Config) -> None:
     client = redis.Redis.from_url(config.broker_url)
     contact = Contact(0.0)
