@@ -165,8 +165,8 @@ def _nothing_is_left(here: Stand) -> None:
     with here.ledger.session():
         for table in ("lastword_attempt", "lastword_event"):
             left = here.ledger.execute(
-                f"SELECT run_id FROM {table} WHERE run_id NOT IN (SELECT id FROM lastword_run) "
-                "LIMIT 1"
+                f"SELECT run_id FROM {table} WHERE NOT EXISTS "
+                "(SELECT 1 FROM lastword_run WHERE id = run_id) LIMIT 1"
             )
             assert not left, (table, left)
 
