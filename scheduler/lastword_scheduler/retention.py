@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lastword.service.pruning import prune
+from lastword.service.pruning import give_pages_back, prune
 from lastword.storage.ledger import Ledger
 from lastword.storage.measures import MOST_FOLDED, fold
 from lastword.storage.write_ahead import LONGEST_BYTES, log_bytes, shorten_log
@@ -82,9 +82,10 @@ class Retention:
     def sweep(self, given_up: GivenUp = never) -> SweepReport:
         """Remove what is old enough, batch after batch."""
         until = self.clock() + self.within_s
-        removed = prune(
-            self.ledger,
-            older_than_s=self.older_than_s,
-            is_enough=lambda: given_up() or self.clock() > until,
-        )
+
+        def is_enough() -> bool:
+            return given_up() or self.clock() > until
+
+        removed = prune(self.ledger, older_than_s=self.older_than_s, is_enough=is_enough)
+        give_pages_back(self.ledger, is_enough=is_enough)
         return SweepReport(found=removed.total(), acted=removed)

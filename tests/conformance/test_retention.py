@@ -134,5 +134,5 @@ def test_a_sqlite_file_gives_the_pages_of_what_was_removed_back(sqlite_ledger: L
         return int(row["page_count"])
 
     before = pages()
-    prune(sqlite_ledger, older_than_s=1, is_enough=lambda: False)
+    Retention(sqlite_ledger, 1, within_s=50).sweep()
     assert pages() < before / 2

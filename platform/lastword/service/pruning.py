@@ -51,9 +51,31 @@ def prune(ledger: Ledger, *, older_than_s: float, is_enough: IsEnough) -> Counte
         run=_remove_runs(ledger, until_ms, is_enough),
         worker=_remove(ledger, "worker", _WORKERS, until_ms, is_enough),
     )
-    if ledger.is_one_file:
-        _give_pages_back(ledger, is_enough)
     return +removed
+
+
+def give_pages_back(ledger: Ledger, *, is_enough: IsEnough) -> int:
+    """Let a SQLite file shrink to what is in it, and some room for what comes; pages given back.
+
+    Args:
+        ledger: where.
+        is_enough: asked between two batches.
+    """
+    given = 0
+    while ledger.is_one_file and not is_enough():
+        with ledger.session():
+            [free] = ledger.execute("PRAGMA freelist_count")
+            [all_] = ledger.execute("PRAGMA page_count")
+            spare = free["freelist_count"] - int(all_["page_count"] * KEPT_FREE)
+            if spare <= 0:
+                break
+            pages = min(spare, FREED_PAGES)
+            # Each step of this statement frees one page, and only a script is stepped to its end.
+            script = f"PRAGMA incremental_vacuum({pages})"
+            ledger.database.connection().executescript(script)
+        given += pages
+        _breathe(ledger)
+    return given
 
 
 def _remove(ledger: Ledger, table: str, statement: str, until_ms: int, is_enough: IsEnough) -> int:
@@ -114,20 +136,6 @@ def _old_runs(ledger: Ledger) -> str:
 def _of_these(ledger: Ledger, table: str, column: str) -> str:
     item = ledger.dialect.batch({"id": "text"})
     return f"DELETE FROM {table} WHERE {column} IN (SELECT item_id FROM {item} AS item)"
-
-
-def _give_pages_back(ledger: Ledger, is_enough: IsEnough) -> None:
-    while not is_enough():
-        with ledger.session():
-            [free] = ledger.execute("PRAGMA freelist_count")
-            [all_] = ledger.execute("PRAGMA page_count")
-            spare = free["freelist_count"] - int(all_["page_count"] * KEPT_FREE)
-            if spare <= 0:
-                break
-            # Each step of this statement frees one page, and only a script is stepped to its end.
-            script = f"PRAGMA incremental_vacuum({min(spare, FREED_PAGES)})"
-            ledger.database.connection().executescript(script)
-        _breathe(ledger)
 
 
 _SLOTS = (
