@@ -126,7 +126,9 @@ def _end_open(ledger: Ledger, table: str) -> int:
             f"UPDATE {table} SET status = '{RecordStatus.FAILED}', ended_at = "
             f"{ledger.dialect.now_ms}, reason = COALESCE((SELECT run.reason FROM lastword_run "
             f"AS run WHERE run.id = {table}.run_id), '{Reason.ADAPTER_OUT_OF_SYNC}') "
-            f"WHERE status = '{RecordStatus.RUNNING}' AND NOT EXISTS (SELECT 1 FROM lastword_run "
+            # The one means the other; each table has its index of what is open by one of them.
+            f"WHERE status = '{RecordStatus.RUNNING}' AND ended_at IS NULL "
+            "AND NOT EXISTS (SELECT 1 FROM lastword_run "
             f"AS run WHERE run.id = {table}.run_id AND run.completed_at IS NULL) RETURNING id"
         )
     return len(rows)

@@ -18,7 +18,7 @@ from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
 from lastword_scheduler.probe import BlindProbe, Probe, RedisProbe
 from lastword_scheduler.rescue import BrokerRescue
-from lastword_scheduler.retention import Folding, Retention
+from lastword_scheduler.retention import Folding, Retention, Shortening
 from lastword_scheduler.running import Job
 from lastword_scheduler.slots import SlotKeeper
 from lastword_scheduler.typed import TypedReconciler
@@ -26,8 +26,14 @@ from lastword_scheduler.typed import TypedReconciler
 #: Seconds between two times that measures are added up.
 FOLD_EVERY_S = 15.0
 
-#: Seconds between two looks for history that is too old.
-PRUNE_EVERY_S = 300.0
+#: Seconds between two looks for history that is too old, and for how long one may remove it: what a
+#: ledger can take in, it can also let go of, and a backlog is no sweep that hangs.
+PRUNE_EVERY_S = 60.0
+PRUNE_WITHIN_S = 50.0
+PRUNE_DEADLINE_S = 300.0
+
+#: Seconds between two looks at the length of SQLite's log; it grows by some megabytes in one.
+SHORTEN_EVERY_S = 5.0
 
 #: Seconds between two walks through the broker's keys for processes that are long gone.
 FORGET_EVERY_S = 3600.0
@@ -44,13 +50,16 @@ def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
     dispatcher = BrokerDispatcher(broker, config, ledger)
     typed = required_reconcilers(config)
     generic = generic_reconciler(config, ledger, broker=broker, contact=contact, typed=typed)
+    retention = Retention(ledger, config.retention, PRUNE_WITHIN_S)
     sweep_s, deadline_s = config.sweep_interval, config.sweep_deadline
     jobs = [
         Job("reconcile.generic", sweep_s, deadline_s, generic.sweep),
         Job("schedules", sweep_s, deadline_s, SlotKeeper(config, ledger, dispatcher).sweep),
         Job("measures", FOLD_EVERY_S, deadline_s, Folding(ledger).sweep),
-        Job("retention", PRUNE_EVERY_S, PRUNE_EVERY_S, Retention(ledger, config.retention).sweep),
+        Job("retention", PRUNE_EVERY_S, PRUNE_DEADLINE_S, retention.sweep),
     ]
+    if ledger.is_one_file:
+        jobs.append(Job("log", SHORTEN_EVERY_S, deadline_s, Shortening(ledger).sweep))
     # A worker that has just written the record says so itself within its next two beats.
     grace_s = 2 * config.heartbeat_interval
     for reconciler in typed:

@@ -1,4 +1,4 @@
-"""What schedulers share, on both databases: the lease, slots, sweeps, retention."""
+"""What schedulers share, on both databases: the lease, slots, sweeps."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import Any
 
 import pytest
 
-from lastword.identity import RunId, WorkerId, new_run_id
+from lastword.identity import RunId, new_run_id
 from lastword.reading.scheduler import list_schedules, list_slots, list_sweeps, read_leader
 from lastword.service.leading import Contender, LeaderService
-from lastword.service.pruning import BATCH, prune
 from lastword.service.requests import NewRun
 from lastword.service.scheduling import Kept, NewSchedule, ScheduleService, SlotResult
 from lastword.service.sweeps import SweepRecord, SweepResult, record_sweep
-from lastword.service.values import AttemptEnd
-from lastword.states import Outcome
 from lastword.storage.ledger import Ledger, Row
 from tests.support import POLICIES, Scene
 
@@ -192,86 +189,3 @@ def test_the_last_success_survives_a_failure(ledger: Ledger) -> None:
     assert (row["result"], row["scheduler"], row["error"]) == ("failed", "b", "it broke")
     assert row["succeeded_at"] is not None
     assert (row["found"], row["duration_ms"]) == (0, 1500)
-
-
-def finish(scene: Scene, run_id: RunId, worker_id: WorkerId) -> None:
-    assert scene.runs.finish([AttemptEnd(run_id, 1, worker_id, Outcome.SUCCEEDED, None)])
-
-
-def ended(scene: Scene, worker_id: WorkerId, **fields: Any) -> RunId:
-    run_id = scene.accept(**fields)
-    scene.claim(run_id, worker_id)
-    finish(scene, run_id, worker_id)
-    return run_id
-
-
-def test_only_what_ended_long_ago_is_removed_with_its_attempts_and_events(scene: Scene) -> None:
-    worker_id = scene.worker()
-    old, new, active = ended(scene, worker_id), ended(scene, worker_id), scene.accept()
-    for run_id in (old, active):
-        scene.backdate(run_id, "created_at", 1000)
-    scene.backdate(old, "completed_at", 1000)
-    removed = prune(scene.ledger, older_than_s=500, is_enough=lambda: False)
-    assert removed == {"run": 1}
-    with scene.ledger.session():
-        for table in ("attempt", "event"):
-            rows = scene.ledger.execute(f"SELECT DISTINCT run_id FROM lastword_{table}")
-            assert old not in {row["run_id"] for row in rows}
-        kept = scene.ledger.execute("SELECT id FROM lastword_run")
-        [counted] = scene.ledger.execute("SELECT * FROM lastword_counter")
-    assert {row["id"] for row in kept} == {new, active}
-    assert (counted["name"], counted["label"], counted["value"]) == ("pruned", "run", 1)
-
-
-def test_a_part_stays_as_long_as_the_run_that_it_is_a_part_of(scene: Scene) -> None:
-    worker_id = scene.worker()
-    parent = scene.accept()
-    scene.claim(parent, worker_id)
-    child = ended(scene, worker_id, parent_id=parent)
-    scene.backdate(child, "completed_at", 1000)
-    assert not prune(scene.ledger, older_than_s=500, is_enough=lambda: False)
-    finish(scene, parent, worker_id)
-    assert prune(scene.ledger, older_than_s=500, is_enough=lambda: False) == {"run": 1}
-
-
-def test_retention_ends_between_two_batches_when_it_is_told_to(scene: Scene) -> None:
-    worker_id = scene.worker()
-    run_ids = [ended(scene, worker_id) for _ in range(3)]
-    with scene.ledger.transaction():
-        scene.ledger.execute("UPDATE lastword_run SET completed_at = 1")
-    looks = iter([False, False, True])
-    assert len(run_ids) <= BATCH
-    assert prune(scene.ledger, older_than_s=1, is_enough=lambda: next(looks)) == {"run": 3}
-    assert not prune(scene.ledger, older_than_s=1, is_enough=lambda: True)
-
-
-def test_ended_workers_go_once_they_are_old_and_no_active_run_names_them(scene: Scene) -> None:
-    idle, busy, alive = scene.worker(), scene.worker(), scene.worker()
-    run_id = scene.accept()
-    scene.claim(run_id, busy)
-    for worker_id in (idle, busy):
-        scene.workers.lose(worker_id, cause={})
-    with scene.ledger.transaction():
-        scene.ledger.execute("UPDATE lastword_worker SET ended_at = 1 WHERE ended_at IS NOT NULL")
-    assert prune(scene.ledger, older_than_s=1, is_enough=lambda: False) == {"worker": 1}
-    with scene.ledger.session():
-        rows = scene.ledger.execute("SELECT id FROM lastword_worker")
-    assert {row["id"] for row in rows} == {busy, alive}
-
-
-def test_a_sqlite_file_gives_the_pages_of_what_was_removed_back(sqlite_ledger: Ledger) -> None:
-    scene = Scene(sqlite_ledger)
-    worker_id = scene.worker()
-    for _ in range(50):
-        ended(scene, worker_id, payload="x" * 20_000)
-    with sqlite_ledger.transaction():
-        sqlite_ledger.execute("UPDATE lastword_run SET completed_at = 1")
-
-    def pages() -> int:
-        with sqlite_ledger.session():
-            [row] = sqlite_ledger.execute("PRAGMA page_count")
-        return int(row["page_count"])
-
-    before = pages()
-    prune(sqlite_ledger, older_than_s=1, is_enough=lambda: False)
-    assert pages() < before / 2

@@ -198,7 +198,10 @@ class Ending:
         }
 
     def _late(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
-        rows = moves.read_runs(self.ledger, [end.run_id for end in ends])
+        run_ids = [end.run_id for end in ends]
+        # An event must not outlive its run, which retention may be about to remove.
+        self.ledger.keep_runs(run_ids)
+        rows = moves.read_runs(self.ledger, run_ids)
         recorded = {
             end.run_id: Recorded.ALREADY if _is_recorded(end, row) else Recorded.LATE
             for end in ends

@@ -148,9 +148,14 @@ class Ledger:
 
         Those that this transaction has locked before it has still.
         """
+        if len(run_ids) > 1:
+            self.keep_runs(run_ids)
+
+    def keep_runs(self, run_ids: Sequence[str]) -> None:
+        """Keep others from changing or removing runs until this transaction ends."""
         statement = self.dialect.lock_rows("lastword_run")
         locked: frozenset[str] = getattr(self._here, "locked", frozenset())
-        if statement and len(run_ids) > 1 and not locked.issuperset(run_ids):
+        if statement and not locked.issuperset(run_ids):
             self.execute(statement, as_batch(run_ids))
             if getattr(self._here, "measured", None) is not None:
                 self._here.locked = locked.union(run_ids)

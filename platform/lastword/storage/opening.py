@@ -14,6 +14,7 @@ from playhouse.pool import PooledPostgresqlDatabase
 
 from lastword.errors import ConfigError, LedgerUnavailable
 from lastword.storage.ledger import WAIT_S, Ledger
+from lastword.storage.write_ahead import LONGEST_BYTES
 from lastword.urls import redacted
 
 #: The most connections a process opens; more than the threads that use the ledger at once.
@@ -119,7 +120,12 @@ def _open_sqlite(url: str) -> peewee.SqliteDatabase:
             mend="run `lastword migrate` to make the default one, or set LASTWORD_DATABASE_URL",
         )
     # FULL: an acknowledged run must survive a power cut, not only a killed process.
-    pragmas: dict[str, Any] = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
+    pragmas: dict[str, Any] = {
+        "journal_mode": "wal",
+        "synchronous": "full",
+        "foreign_keys": 1,
+        "journal_size_limit": LONGEST_BYTES,
+    }
     if not path.exists() or path.stat().st_size == 0:
         # Retention can then give pages back. Later it would take the file's write lock each time.
         pragmas = {"auto_vacuum": "incremental", **pragmas}
