@@ -1,4 +1,7 @@
-"""The actors that the benchmarks run: nothing, or work until a file appears."""
+"""The actors that the benchmarks run: nothing, a millisecond, or work until a file appears.
+
+With `BENCH_BARE` it is Dramatiq as it comes, with a broker that has its own defaults.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 from pathlib import Path
 
 import dramatiq
+from dramatiq.brokers.redis import RedisBroker
 
 import lastword_middleware
 from lastword.config import load_config
@@ -14,11 +18,13 @@ from lastword.logs import configure_logging
 from lastword_middleware.broker import worker_broker
 
 config = load_config()
-broker = worker_broker(config)
-if not os.environ.get("BENCH_BARE"):
-    lastword_middleware.install(broker, config=config)
-else:
+broker: dramatiq.Broker
+if os.environ.get("BENCH_BARE"):
+    broker = RedisBroker(url=config.broker_url)
     broker.actor_options.add("operation")
+else:
+    broker = worker_broker(config)
+    lastword_middleware.install(broker, config=config)
 dramatiq.set_broker(broker)
 configure_logging(config.log_format)
 
@@ -26,6 +32,12 @@ configure_logging(config.log_format)
 @dramatiq.actor(operation="bench.nothing")
 def nothing(number: int) -> None:
     """Return at once."""
+
+
+@dramatiq.actor(operation="bench.a_millisecond")
+def a_millisecond(number: int) -> None:
+    """Wait as if for an answer."""
+    time.sleep(0.001)
 
 
 @dramatiq.actor(operation="bench.once", queue_name="victims")
