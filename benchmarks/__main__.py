@@ -1,6 +1,7 @@
 """`make bench`: run the benchmarks, or the parts that are named, and print one table.
 
 `QUICK=1` for a short look, `OUT=file` for JSON: one object a row, appended as soon as it is known.
+`PEERS=pgqueuer,huey` picks the peers, `PEERS=` none; a short look has none.
 Exits 1 if a value was out of its bound, or a part failed.
 """
 
@@ -21,6 +22,7 @@ from benchmarks.latency import measure_lone_jobs, measure_starts
 from benchmarks.limits import measure_limits
 from benchmarks.list_page import measure_list_page
 from benchmarks.memory import measure_memory
+from benchmarks.peers.racing import measure_peers, picked
 from benchmarks.processor import measure_processor
 from benchmarks.rows import Row
 from benchmarks.scraping import measure_scrape
@@ -70,6 +72,9 @@ PARTS: dict[str, Callable[[Sizes], Iterable[Row]]] = {
     ),
     "list": lambda sizes: measure_list_page(
         sizes.databases, total=sizes.total, active=sizes.active, rounds=sizes.answers
+    ),
+    "peers": lambda sizes: measure_peers(
+        picked(os.environ.get("PEERS")), jobs=sizes.peer_jobs, rounds=sizes.rounds
     ),
     "truth": lambda sizes: measure_time_to_truth(sizes.databases, kills=sizes.kills),
 }
