@@ -43,7 +43,7 @@ PARTS: dict[str, Callable[[Sizes], Iterable[Row]]] = {
         jobs=sizes.jobs,
         rounds=sizes.rounds,
         processes=sizes.processes,
-        prefetches=sizes.prefetches,
+        kinds=sizes.kinds,
         judged=sizes.judged,
     ),
     "latency": lambda sizes: measure_lone_jobs(
@@ -53,11 +53,11 @@ PARTS: dict[str, Callable[[Sizes], Iterable[Row]]] = {
         sizes.databases, starts=sizes.starts, rounds=sizes.rounds
     ),
     "processor": lambda sizes: measure_processor(
-        sizes.databases, jobs=sizes.jobs, rounds=sizes.rounds
+        sizes.costs_on, jobs=sizes.jobs, rounds=sizes.rounds
     ),
     "statements": lambda sizes: measure_statements(jobs=sizes.jobs),
     "memory": lambda sizes: measure_memory(
-        sizes.databases, jobs=sizes.memory_jobs, judged=sizes.judged
+        sizes.costs_on, jobs=sizes.memory_jobs, judged=sizes.judged
     ),
     "sweep": lambda sizes: measure_sweep(
         sizes.databases,

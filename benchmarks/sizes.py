@@ -18,7 +18,9 @@ class Sizes:
         kills: workers killed, of each kind.
         jobs: in a queue that is worked off.
         processes: of a worker whose jobs a second are measured; each number is.
-        prefetches: given to both sides, each.
+        kinds: what the jobs do whose jobs a second are measured, each with the prefetch that both
+            sides are given; None for what each chooses by itself.
+        costs_on: where the ledger is while the processor time and memory of a worker are measured.
         lone_jobs: started one by one, of a block.
         starts: of a block.
         memory_jobs: that one worker does.
@@ -37,7 +39,11 @@ class Sizes:
     kills: int = 50
     jobs: int = 10_000
     processes: Sequence[int] = (1, 2)
-    prefetches: Sequence[int] = (256, 1024)
+    kinds: Sequence[tuple[str, int | None]] = (
+        *(("no-op", None), ("no-op", 256), ("no-op", 1024)),
+        *(("1 ms", None), ("1 ms", 256), ("1 ms", 1024)),
+    )
+    costs_on: Sequence[str] = ("sqlite", "postgresql")
     lone_jobs: int = 150
     starts: int = 500
     memory_jobs: int = 200_000
@@ -56,11 +62,12 @@ FULL = Sizes()
 QUICK = Sizes(
     judged=False,
     rounds=1,
-    kills=4,
+    kills=2,
     jobs=3_000,
     processes=(1,),
-    prefetches=(256,),
-    lone_jobs=40,
+    kinds=(("no-op", None), ("no-op", 256), ("1 ms", None)),
+    costs_on=("sqlite",),
+    lone_jobs=25,
     starts=100,
     memory_jobs=12_000,
     sweep_least=5_000,
@@ -68,7 +75,7 @@ QUICK = Sizes(
     total=50_000,
     active=1_000,
     answers=20,
-    seconds=0.5,
+    seconds=0.3,
     peer_jobs=0,
 )
 
@@ -80,7 +87,8 @@ TINY = Sizes(
     kills=1,
     jobs=50,
     processes=(1,),
-    prefetches=(),
+    kinds=(("no-op", None),),
+    costs_on=("sqlite",),
     lone_jobs=3,
     starts=5,
     memory_jobs=80,

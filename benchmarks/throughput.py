@@ -22,7 +22,7 @@ def measure_throughput(
     jobs: int,
     rounds: int,
     processes: Sequence[int],
-    prefetches: Sequence[int],
+    kinds: Sequence[tuple[str, int | None]],
     judged: bool,
 ) -> Iterator[Row]:
     """Jobs through processes of 8 threads, up to the last durable commit, A B A B.
@@ -32,16 +32,15 @@ def measure_throughput(
         jobs: in the queue when the worker starts.
         rounds: pairs of a bare run and a tracked one.
         processes: how many of a worker; each number is measured.
-        prefetches: given to both, beside the rows where nobody says how many.
+        kinds: what a job does, and the prefetch given to both sides; None if nobody says how many.
         judged: whether a ratio out of its bound is a failure.
     """
     for database in databases:
         with stand(database) as here:
             for number in processes:
-                for kind in ACTORS:
-                    for prefetch in (None, *prefetches):
-                        found = _pair(here, kind, number, prefetch, jobs=jobs, rounds=rounds)
-                        yield found if judged else unjudged(found)
+                for kind, prefetch in kinds:
+                    found = _pair(here, kind, number, prefetch, jobs=jobs, rounds=rounds)
+                    yield found if judged else unjudged(found)
 
 
 def _pair(

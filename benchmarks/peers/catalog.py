@@ -78,11 +78,11 @@ class Peer:
     needs_rabbitmq: bool = False
 
 
-#: Remoulade keeps a hash for each message, from the first state to the last.
+#: Remoulade keeps a hash for each message, from the first state to the last; JSON, its keys too.
 _REMOULADE_SUCCEEDED = """
 local succeeded = 0
 for _, key in ipairs(redis.call('KEYS', 'remoulade-state*')) do
-    local status = redis.call('HGET', key, 'status')
+    local status = redis.call('HGET', key, '"status"')
     if status and string.find(status, 'Success') then succeeded = succeeded + 1 end
 end
 return succeeded
@@ -93,11 +93,7 @@ PEERS = (
         name="pgqueuer",
         label="PgQueuer (PostgreSQL)",
         requirements=["pgqueuer", "asyncpg"],
-        # Both are its defaults; left out, version 1.6 stumbles over them.
-        worker=[
-            *("pgq", "run", "application:main"),
-            *("--log-level", "INFO", "--mode", "continuous"),
-        ],
+        worker=["python", "-c", "import application; application.work()"],
         note="1 process, asyncio, no limit of jobs at once, batches of 10: its defaults",
         finished=Sql("SELECT count(*) FROM pgqueuer_log WHERE status = 'successful'"),
     ),
