@@ -28,7 +28,7 @@ MOST_GROWTH = 1.05
 PORTION = 10_000
 
 #: Looks at the memory of a worker that has nothing to do, and seconds between two of them.
-LOOKS, LOOK_EVERY_S = 5, 0.2
+LOOKS, LOOK_EVERY_S = 5, 0.1
 
 
 def measure_memory(databases: Sequence[str], *, jobs: int, judged: bool) -> Iterator[Row]:
