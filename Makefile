@@ -34,8 +34,8 @@ faults-long: $(READY) ## The tests of faults with all their runs and strikes
 	@tests/install_servers.sh
 	CAMPAIGN=long $(BIN)/pytest --numprocesses 2 --dist loadfile --timeout 1200 tests/faults
 
-bench: $(READY) ## Time to truth over 50 kills, jobs/s as ratios, sweeps (QUICK=1: short, OUT=file: JSON)
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ## All measurements, or ONLY="latency memory" (QUICK=1: short, OUT=file: JSON)
+	@$(BIN)/python -m benchmarks $(ONLY)
 
 demo: $(READY) ## Run the whole system, kill and empty things, and see every run end right
 	@$(BIN)/lastword demo

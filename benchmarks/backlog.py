@@ -30,6 +30,9 @@ OPERATION = "bench.bystander"
 #: the table keep the active ones together.
 TURNS = 100
 
+#: Rows that one statement writes at most: it is not to take as long as a statement may.
+ROWS_AT_ONCE = 20_000
+
 #: Runs that one live worker works on; it holds as many delayed messages.
 THREADS = 8
 
@@ -75,11 +78,11 @@ def fill(here: Stand, *, history: int, active: int) -> Backlog:
     backlog = Backlog(here, redis_client(here.config.broker_url))
     RunService(here.ledger).keep_policies([here.config.policy(OPERATION)])
     for turn in range(TURNS):
-        if history:
-            _complete(here, history // TURNS, age_ms=(TURNS - turn) * 60_000)
+        for runs in _portions(history // TURNS):
+            _complete(here, runs, age_ms=(TURNS - turn) * 60_000)
         _accept(backlog, active // TURNS)
-    if history:
-        _end_workers(here, history // RUNS_OF_A_LIFE)
+    for workers in _portions(history // RUNS_OF_A_LIFE):
+        _end_workers(here, workers)
     _work(backlog)
     _wait(backlog.client, backlog.ready)
     with here.ledger.transaction():
@@ -90,6 +93,10 @@ def fill(here: Stand, *, history: int, active: int) -> Backlog:
     with here.ledger.session():
         here.ledger.execute("ANALYZE")
     return backlog
+
+
+def _portions(rows: int) -> list[int]:
+    return [min(ROWS_AT_ONCE, rows - start) for start in range(0, rows, ROWS_AT_ONCE)]
 
 
 def _complete(here: Stand, runs: int, *, age_ms: int) -> None:

@@ -1,64 +1,51 @@
-"""Runs started a second, one by one and many together, up to the message in the queue."""
+"""Runs started a second, many together and one by one, up to the messages in the queue."""
 
 from __future__ import annotations
 
-import json
-import statistics
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import dramatiq
-
-from benchmarks.stand import Stand, stand
-from lastword.starting import start, start_many
+from benchmarks.rows import Row, compared
+from benchmarks.stand import Stand, declare, stand
+from benchmarks.working_off import QUEUE, forget_runs
+from lastword.starting import MOST_AT_ONCE, start, start_many
 from lastword_middleware.broker import redis_client
 
 #: Runs a second that PostgreSQL has to take.
 BOUND = 10_000
 
+#: Of the runs that are started together, as many are started one by one.
+SHARE = 20
+
 
 def measure_bulk_start(
-    databases: Sequence[str], *, runs: int, rounds: int, judged: bool = True
-) -> list[dict[str, Any]]:
-    """`start_many` of `runs`, as a ratio to `start` of as many of a fiftieth, one by one.
+    databases: Sequence[str], *, runs: int, rounds: int, judged: bool
+) -> Iterator[Row]:
+    """`start_many` of `runs` beside `start` of a share of them, A B A B.
 
     Args:
-        databases: what to measure on.
-        runs: runs of one call.
-        rounds: of which the median is taken.
+        databases: where the ledger is.
+        runs: of one call.
+        rounds: pairs of which the median is taken.
         judged: whether PostgreSQL is held to its bound.
     """
-    rows = []
+    runs = min(runs, MOST_AT_ONCE)
     for database in databases:
         with stand(database) as here:
-            _declare(here)
-            together: list[float] = []
+            declare(here, "nothing")
+            _start(here, runs, together=True)  # Warms caches.
             one_by_one: list[float] = []
-            for number in range(rounds + 1):
-                one_by_one.append(_start(here, runs // 50, together=False))
+            together: list[float] = []
+            for _ in range(rounds):
+                one_by_one.append(_start(here, max(1, runs // SHARE), together=False))
                 together.append(_start(here, runs, together=True))
-                if number == 0:  # The first one warms caches.
-                    together.clear()
-                    one_by_one.clear()
-        value, baseline = statistics.median(together), statistics.median(one_by_one)
-        row: dict[str, Any] = {
-            "name": f"start_many of {runs:,}, {database}",
-            "unit": "runs/s",
-            "value": round(value),
-            "baseline": round(baseline),
-            "ratio": round(value / baseline, 2),
-            "runs": rounds,
-        }
-        if judged and database == "postgresql":
-            row |= {"bound": f"{BOUND:,} runs/s", "within": value >= BOUND}
-        rows.append(row)
-    return rows
-
-
-def _declare(here: Stand) -> None:
-    @dramatiq.actor(operation="bench.nothing", broker=here.broker)
-    def nothing(number: int) -> None: ...
+        name = f"start_many of {runs:,} runs, {database}, beside start"
+        found = compared(name, "runs/s", together, one_by_one)
+        if database == "postgresql":
+            found["bound"] = f">= {BOUND:,} runs/s"
+            if judged:
+                found["within"] = found["value"] >= BOUND
+        yield found
 
 
 def _start(here: Stand, runs: int, *, together: bool) -> float:
@@ -70,19 +57,8 @@ def _start(here: Stand, runs: int, *, together: bool) -> float:
         for item in inputs:
             start("bench.nothing", inputs=item)
     took = time.perf_counter() - began
-    _clear(here, runs)
+    with redis_client(here.config.broker_url) as client:
+        assert client.llen(f"dramatiq:{QUEUE}") == runs
+        client.flushall()
+    forget_runs(here)
     return runs / took
-
-
-def _clear(here: Stand, runs: int) -> None:
-    client = redis_client(here.config.broker_url)
-    assert client.llen("dramatiq:default") == runs
-    client.flushall()
-    client.close()
-    with here.ledger.transaction():
-        for table in ("event", "attempt", "run"):
-            here.ledger.execute(f"DELETE FROM lastword_{table}")
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure_bulk_start(["sqlite", "postgresql"], runs=10_000, rounds=3), indent=1))  # noqa: T201

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import logging
 import re
 import statistics
@@ -15,6 +14,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from benchmarks.backlog import OPERATION, fill
+from benchmarks.rows import Row, row
 from benchmarks.stand import Stand, stand
 from lastword.access import Role
 from lastword.service.members import add_user, grant, set_overseer
@@ -48,7 +48,7 @@ PATHS = {
 
 def measure_list_page(
     databases: Sequence[str], *, total: int, active: int, rounds: int
-) -> list[dict[str, Any]]:
+) -> Iterator[Row]:
     """The list over `total` runs, `active` of which have not ended, as a member sees it.
 
     Args:
@@ -57,7 +57,6 @@ def measure_list_page(
         active: those of them that are not completed.
         rounds: answers to each path.
     """
-    rows = []
     for database in databases:
         with stand(database) as here, _signed_in(here) as client:
             fill(here, history=total - active, active=active)
@@ -65,8 +64,7 @@ def measure_list_page(
             for name, path in paths.items():
                 found = _measured(client, path, rounds)
                 label = f"list of {total:,} runs, {name}, {database}"
-                rows.append({"name": label, "unit": "ms p95", **found, "runs": rounds})
-    return rows
+                yield row(label, "ms p95", runs=rounds, **found)
 
 
 def _measured(client: TestClient, path: str, rounds: int) -> dict[str, Any]:
@@ -75,7 +73,7 @@ def _measured(client: TestClient, path: str, rounds: int) -> dict[str, Any]:
     p95 = statistics.quantiles([took_ms for took_ms, _ in answers], n=20)[-1]
     statements = max(asked for _, asked in answers)
     return {
-        "value": round(p95, 1),
+        "value": p95,
         "statements": statements,
         "bound": f"{BOUND_MS:g} ms, {MOST_STATEMENTS} statements",
         "within": p95 < BOUND_MS and statements <= MOST_STATEMENTS,
@@ -128,15 +126,11 @@ def _signed_in(here: Stand) -> Iterator[TestClient]:
 
 
 def _older(client: TestClient) -> str:
-    """The page that is twenty pages down."""
+    """The page that is twenty pages down, or the last one."""
     path = "/admin/operations"
     for _ in range(20):
         found = re.search(r'rel="next" href="([^"]+)"', client.get(path).text)
-        assert found is not None
+        if found is None:
+            break
         path = html.unescape(found[1])
     return path
-
-
-if __name__ == "__main__":
-    measured = measure_list_page(["sqlite", "postgresql"], total=50_000, active=1_000, rounds=20)
-    print(json.dumps(measured, indent=1))  # noqa: T201

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from benchmarks.backlog import fill
+from benchmarks.rows import Row, row
 from benchmarks.stand import Stand, stand
 from lastword.metrics.collecting import LedgerCollector
 from lastword.metrics.exposing import exposition
@@ -19,7 +18,7 @@ BOUND_MS = 100.0
 
 def measure_scrape(
     databases: Sequence[str], *, total: int, active: int, rounds: int
-) -> list[dict[str, Any]]:
+) -> Iterator[Row]:
     """Scrapes without their cache.
 
     Args:
@@ -28,16 +27,13 @@ def measure_scrape(
         active: those of them that are not completed.
         rounds: scrapes of which the median is taken.
     """
-    rows = []
     for database in databases:
         with stand(database) as here:
             fill(here, history=total - active, active=active)
             took_ms, series = _measured(here, rounds)
             name = f"scrape, {active:,} active among {total:,} runs, {database}"
-            found = {"unit": "ms", "value": round(took_ms, 1), "series": series, "runs": rounds}
             bound = {"bound": f"{BOUND_MS:g} ms", "within": took_ms < BOUND_MS}
-            rows.append({"name": name, **found, **bound})
-    return rows
+            yield row(name, "ms", took_ms, runs=rounds, series=series, **bound)
 
 
 def _measured(here: Stand, rounds: int) -> tuple[float, int]:
@@ -49,8 +45,3 @@ def _measured(here: Stand, rounds: int) -> tuple[float, int]:
         took.append((time.perf_counter() - began) * 1000)
     series = sum(not line.startswith(b"#") for line in text.splitlines())
     return statistics.median(took[1:]), series
-
-
-if __name__ == "__main__":
-    measured = measure_scrape(["sqlite", "postgresql"], total=50_000, active=1_000, rounds=10)
-    print(json.dumps(measured, indent=1))  # noqa: T201

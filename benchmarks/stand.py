@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from dramatiq.broker import Broker
+import dramatiq
 
 import lastword_middleware
 from lastword.application import Application
@@ -44,9 +44,9 @@ class Stand:
     config: Config
     environment: dict[str, str]
     ledger: Ledger
-    broker: Broker
     application: Application
     supervisor: Supervisor
+    broker: dramatiq.Broker
 
 
 @contextmanager
@@ -76,7 +76,18 @@ def stand(database: str) -> Iterator[Stand]:
         broker = worker_broker(config)
         application = lastword_middleware.install(broker, config=config)
         supervisor = stack.enter_context(Supervisor(environment, folder / "logs"))
-        yield Stand(database, folder, config, environment, ledger, broker, application, supervisor)
+        yield Stand(database, folder, config, environment, ledger, application, supervisor, broker)
+
+
+def declare(here: Stand, actor_name: str, *, queue: str = "default") -> None:
+    """Let this process start what `benchmarks.application` does."""
+    dramatiq.actor(
+        lambda **inputs: None,
+        actor_name=actor_name,
+        queue_name=queue,
+        broker=here.broker,
+        operation=f"bench.{actor_name}",
+    )  # type: ignore[call-overload]  # the option is ours
 
 
 def _database_url(database: str, folder: Path, stack: ExitStack) -> str:

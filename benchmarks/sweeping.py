@@ -2,57 +2,52 @@
 
 from __future__ import annotations
 
-import json
-import statistics
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from benchmarks.backlog import fill
+from benchmarks.rows import Row, at_most, compared, unjudged
 from benchmarks.stand import stand
 from lastword_scheduler.generic import GenericReconciler
 from lastword_scheduler.timetable import generic_reconciler
 
-#: How much longer a sweep may take beside the history than without it.
-BOUND = 2.0
+#: How much longer a sweep over as many active runs may take beside a long history than a short one.
+MOST_BESIDE_HISTORY = 1.2
 
 
 def measure_sweep(
-    databases: Sequence[str], *, total: int, active: int, rounds: int
-) -> list[dict[str, Any]]:
-    """Sweeps over `active` runs, and over a hundredth of them, with a history beside and without.
+    databases: Sequence[str],
+    *,
+    active: int,
+    least: int,
+    totals: Sequence[int],
+    rounds: int,
+    judged: bool,
+) -> Iterator[Row]:
+    """Sweeps over `active` runs, and over a hundredth of them, beside histories of several sizes.
 
     Args:
         databases: what to measure on.
-        total: runs in the ledger, history and active ones together.
-        active: those of them that are not completed.
+        active: runs that are not completed.
+        least: runs in the ledger that the others are compared to, those that are active with them.
+        totals: runs in the ledger, likewise.
         rounds: sweeps of which the median is taken.
+        judged: whether a ratio out of its bound is a failure.
     """
-    rows = []
     for database in databases:
-        alone, beside = [
-            _measure(database, history, active, rounds) for history in (0, total - active)
-        ]
-        for runs in (active, active // 100):
-            name = f"sweep, {runs:,} active among {total - active + runs:,} runs, {database}"
-            rows.append({**_row(name, beside[runs], alone[runs]), "runs": rounds})
-        # The last took a few milliseconds: to be shown, too short to be judged.
-        within = beside[active] / alone[active] < BOUND
-        rows[-2] |= {"bound": f"ratio {BOUND:g}", "within": within}
-    return rows
+        short = _measure(database, least - active, active, rounds)
+        for total in totals:
+            long = _measure(database, total - active, active, rounds)
+            for runs in (active, active // 100):
+                name = f"sweep, {runs:,} active among {total:,} rows, {database}, beside {least:,}"
+                found = compared(name, "s", long[runs], short[runs])
+                # The one over a hundredth took a few milliseconds: too short to be judged.
+                is_long = judged and runs == active
+                bounded = at_most(found, MOST_BESIDE_HISTORY)
+                yield bounded if is_long else unjudged(bounded)
 
 
-def _row(name: str, beside_s: float, alone_s: float) -> dict[str, Any]:
-    return {
-        "name": name,
-        "unit": "s",
-        "value": round(beside_s, 4),
-        "baseline": round(alone_s, 4),
-        "ratio": round(beside_s / alone_s, 2),
-    }
-
-
-def _measure(database: str, history: int, active: int, rounds: int) -> dict[int, float]:
+def _measure(database: str, history: int, active: int, rounds: int) -> dict[int, list[float]]:
     few = active // 100
     with stand(database) as here:
         backlog = fill(here, history=history, active=active)
@@ -62,9 +57,9 @@ def _measure(database: str, history: int, active: int, rounds: int) -> dict[int,
         return {active: many_s, few: _sweeps(reconciler, few, rounds)}
 
 
-def _sweeps(reconciler: GenericReconciler, active: int, rounds: int) -> float:
+def _sweeps(reconciler: GenericReconciler, active: int, rounds: int) -> list[float]:
     # The first one warms caches, and lets PostgreSQL settle on a plan.
-    return statistics.median([_sweep(reconciler, active) for _ in range(rounds + 1)][1:])
+    return [_sweep(reconciler, active) for _ in range(rounds + 1)][1:]
 
 
 def _sweep(reconciler: GenericReconciler, active: int) -> float:
@@ -73,7 +68,3 @@ def _sweep(reconciler: GenericReconciler, active: int) -> float:
     took = time.perf_counter() - began
     assert (report.found, report.lost_workers, dict(report.acted)) == (active, 0, {}), report
     return took
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure_sweep(["sqlite", "postgresql"], total=50_000, active=1_000, rounds=3)))  # noqa: T201

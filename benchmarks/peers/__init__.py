@@ -1,0 +1,1 @@
+"""Other task queues that keep what became of a job, measured as ours is."""
