@@ -35,6 +35,12 @@ from lastword_middleware.truths import Done
 
 _DELAY_QUEUE = ".DQ"
 
+#: Milliseconds between two looks into a queue that has just become empty.
+SHORTEST_PAUSE_MS = 10
+
+#: The longest pause, as a share of the time for which the queue has been empty.
+PAUSES_SHARE = 1 / 8
+
 #: Acknowledges many messages, as Dramatiq's own `ack` does one.
 _ACKNOWLEDGE = """
 local acknowledged = 0
@@ -101,6 +107,7 @@ class ReservingConsumer(Consumer):
         self._ack = ack
         self._inbox: deque[MessageProxy] = deque()
         self._misses = 0
+        self._idle_since = time.monotonic()
         self._fetched_at = 0.0
         self._ahead = Ahead(self._fetched, leave=tracker.ledger.leave_thread)
         self._reclaiming = Reclaiming(
@@ -126,7 +133,7 @@ class ReservingConsumer(Consumer):
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None
         if self._inbox:
-            self._misses = 0
+            self._misses, self._idle_since = 0, time.monotonic()
             message = self._inbox.popleft()
             self._hands.waiting.add(ref_of(message))
             return message
@@ -134,8 +141,7 @@ class ReservingConsumer(Consumer):
             # Not idle but full: there is room again with the next acknowledgement.
             self._hands.freed.wait(self._idle_ms / 1000)
             return None
-        self._misses, pause_ms = compute_backoff(self._misses, max_backoff=self._idle_ms)
-        time.sleep(pause_ms / 1000)
+        time.sleep(self._pause_ms() / 1000)
         return None
 
     def ack(self, message: MessageProxy) -> None:
@@ -191,6 +197,14 @@ class ReservingConsumer(Consumer):
         if time.monotonic() - self._fetched_at > HELD_FOR_S:
             # The threads are kept by something long: others can have it sooner.
             self.close()
+
+    def _pause_ms(self) -> int:
+        # Dramatiq's own pauses, and not much longer than the queue has been empty: what comes soon
+        # after the last is not kept waiting.
+        idle_ms = (time.monotonic() - self._idle_since) * 1000
+        longest_ms = min(self._idle_ms, max(SHORTEST_PAUSE_MS, int(idle_ms * PAUSES_SHARE)))
+        self._misses, pause_ms = compute_backoff(self._misses, max_backoff=longest_ms)
+        return int(pause_ms)
 
     def _refill(self) -> None:
         if self._ahead.is_under_way:

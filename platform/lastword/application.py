@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 from lastword.config import Config
@@ -12,6 +13,7 @@ from lastword.errors import LastwordError
 from lastword.identity import RunId
 from lastword.legitimacy import Gate
 from lastword.logs import log_notice
+from lastword.service import RunService
 from lastword.service.values import Redispatched
 from lastword.storage.ledger import Ledger
 
@@ -101,7 +103,7 @@ class Dispatcher(Protocol):
         """Send the messages of many runs. An exception means: any of them may have arrived."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # No slots: it keeps its services once they are asked for.
 class Application:
     """What `start` works with: one for each process, made by `lastword_middleware.install`.
 
@@ -118,6 +120,16 @@ class Application:
     apart: Ledger
     dispatcher: Dispatcher
     gate: Gate
+
+    @cached_property
+    def runs(self) -> RunService:
+        """The service on the application's own connections."""
+        return RunService(self.ledger)
+
+    @cached_property
+    def runs_apart(self) -> RunService:
+        """The service on connections that never share the application's transactions."""
+        return RunService(self.apart)
 
     def post(self, letters: Sequence[Letter], *, delay_ms: int = 0) -> None:
         """Send the messages of runs that were accepted, and stay so whatever becomes of them."""

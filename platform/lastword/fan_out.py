@@ -15,7 +15,6 @@ from lastword.current import CurrentRun, current_run
 from lastword.identity import RunId, canonical_json
 from lastword.input_rules import one_of, require_json
 from lastword.policy import Policy
-from lastword.service import RunService
 from lastword.service.requests import Acceptance, NewRun
 from lastword.starting import Started
 
@@ -50,7 +49,7 @@ def start_children(operation: str, inputs: Sequence[Mapping[str, Any]]) -> list[
     children = [
         _child(parent, policy, letter, item) for letter, item in zip(letters, inputs, strict=True)
     ]
-    accepted = RunService(application.apart).accept(children)
+    accepted = application.runs_apart.accept(children)
     to_send = [
         letter
         for letter, answer in zip(letters, accepted, strict=True)

@@ -20,7 +20,6 @@ from lastword.reading.tenants import find_tenant
 from lastword.service import RunService
 from lastword.service.audit import Actor, ActorKind, Entry, Result, write_audit
 from lastword.service.requests import Acceptance, Accepted, NewRun
-from lastword.storage.ledger import Ledger
 from lastword.storage.schema import require_current_schema
 
 #: The most runs of one `start_many`: all of them are accepted with one transaction.
@@ -173,8 +172,8 @@ def _start(
         return []
     requests, letters = _requests(application, wish, policy, inputs)
     if not ledger.is_one_file:
-        RunService(application.apart).keep_policies([policy])
-    accepted = _recorded(ledger, requests, wish.audited_as)
+        application.runs_apart.keep_policies([policy])
+    accepted = _recorded(application, requests, wish.audited_as)
     to_send = [
         letter
         for letter, answer in zip(letters, accepted, strict=True)
@@ -249,19 +248,21 @@ def _requests(
     return requests, letters
 
 
-def _recorded(ledger: Ledger, requests: Sequence[NewRun], actor: Actor | None) -> list[Accepted]:
+def _recorded(
+    application: Application, requests: Sequence[NewRun], actor: Actor | None
+) -> list[Accepted]:
+    ledger = application.ledger
     answers: list[Accepted] = []
     with ledger.transaction():
         for part in in_parts(requests, size=lambda request: len(request.payload)):
-            answers += _part_recorded(ledger, part)
+            answers += _part_recorded(application.runs, part)
         if actor is not None:
             entries = [_entry(*pair) for pair in zip(requests, answers, strict=True)]
             write_audit(ledger, actor, entries)
     return answers
 
 
-def _part_recorded(ledger: Ledger, requests: Sequence[NewRun]) -> list[Accepted]:
-    runs = RunService(ledger)
+def _part_recorded(runs: RunService, requests: Sequence[NewRun]) -> list[Accepted]:
     # What is refused gets no message.
     runs.refuse([replace(it, message_queue=None, message_ref=None) for it in requests if it.denial])
     accepted = iter(runs.accept([request for request in requests if not request.denial]))

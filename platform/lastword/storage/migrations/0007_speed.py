@@ -1,8 +1,8 @@
 """What keeps a run's three writes cheap: room beside its row, and no index that has nothing of it.
 
-The foreign keys of events, attempts and policies go on PostgreSQL, where each row that is appended
-would look up and lock what it was just made from: these rows are only ever made from the run's own
-row, in the statement that moved it, and are deleted with it. (SQLite cannot drop a foreign key.)
+The foreign keys of events and attempts go on PostgreSQL, where each row that is appended would look
+up and lock what it was just made from: these rows are only ever made from the run's own row, in the
+transaction that moved it, and are deleted with it. (SQLite cannot drop a foreign key.)
 """
 
 from typing import Any
@@ -27,7 +27,6 @@ CREATE INDEX lastword_worker_live ON lastword_worker (id) WHERE ended_at IS NULL
 POSTGRES = """
 ALTER TABLE lastword_event DROP CONSTRAINT lastword_event_run_id_fkey;
 ALTER TABLE lastword_attempt DROP CONSTRAINT lastword_attempt_run_id_fkey;
-ALTER TABLE lastword_run DROP CONSTRAINT lastword_run_policy_version_fkey;
 
 ALTER TABLE lastword_run SET (
     fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02
