@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO
 
 from lastword.errors import LastwordError
@@ -159,14 +159,16 @@ def sole_owner(data_dir: Path) -> Iterator[None]:
 def interruptible() -> Iterator[threading.Event]:
     """Let SIGTERM end this process as Ctrl-C does: through its own clean-up.
 
-    What is given is set with either. Whoever waits for long should look at it: an exception that
-    is raised while Python happens to run a destructor is only printed.
+    What is given is set with either. Whoever waits for long should look at it.
     """
     asked = threading.Event()
 
-    def interrupt(number: int, frame: object) -> None:
-        del number, frame
+    def interrupt(number: int, frame: FrameType | None) -> None:
         asked.set()
+        if _is_in_destructor(frame):
+            # What is raised there is only printed: once more, when it is over.
+            threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
+            return
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in STOPPING}
@@ -175,6 +177,14 @@ def interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_in_destructor(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _signal_group(child: _Child, number: signal.Signals) -> None:

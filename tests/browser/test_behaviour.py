@@ -56,9 +56,8 @@ def test_typing_is_not_disturbed_by_looking_again(once: Visit) -> None:
     other.close()
     once.page = here
     field.focus()
-    page.wait_for_function(
-        f"document.querySelectorAll('table.runs tbody tr').length > {done_before}", timeout=15_000
-    )
+    rows = page.locator("table.runs tbody tr")
+    expect(rows.nth(done_before)).to_be_attached(timeout=15_000)
     expect(field).to_have_value("cont")
     expect(field).to_be_focused()
     assert page.locator("details.filters").get_attribute("open") is not None

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,3 +183,21 @@ def test_sigterm_ends_through_the_clean_up_and_only_inside() -> None:
             signal.raise_signal(number)
         assert asked.is_set()
         assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_falls_into_a_destructor_is_not_lost_and_nothing_is_printed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    class Dying:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def wait() -> None:
+        with interruptible() as asked:
+            Dying()
+            assert asked.is_set()
+            threading.Event().wait(10)
+
+    with pytest.raises(KeyboardInterrupt):
+        wait()
+    assert capfd.readouterr().err == ""
