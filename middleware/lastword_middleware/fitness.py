@@ -101,9 +101,9 @@ class Fitness:
         troubles = [
             f"the consumer of {queue} died"
             for queue, consumer in list(consumers.items())
-            if not consumer.is_alive()
+            if _has_died(consumer)
         ]
-        dead = sum(not thread.is_alive() for thread in self.worker.workers)
+        dead = sum(_has_died(thread) for thread in self.worker.workers)
         if dead:
             troubles.append(f"{dead} of {len(self.worker.workers)} worker threads died")
         parent = multiprocessing.parent_process()
@@ -125,3 +125,8 @@ class Fitness:
 
     def _hear_loop(self) -> None:
         self._loop_asked = None
+
+
+def _has_died(thread: threading.Thread) -> bool:
+    # Dramatiq lists a thread and starts it then: one that has not begun is not dead.
+    return thread.ident is not None and not thread.is_alive()
