@@ -1,4 +1,4 @@
-"""A RabbitMQ of the tests' own: Debian's server as a child process, on loopback and free ports."""
+"""A RabbitMQ of one's own: Debian's server as a child process, on loopback and free ports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,16 +74,8 @@ class RabbitServer:
         return True
 
 
-@pytest.fixture(scope="session")
-def rabbit_server() -> Iterator[RabbitServer]:
-    if not SERVER.exists():
-        if os.environ.get("CI"):
-            pytest.fail(f"the tests on RabbitMQ need it: {HOW}")
-        pytest.skip(f"left out, for there is no RabbitMQ here: {HOW}")
-    # Its socket and node files want a short path.
-    folder = Path(tempfile.mkdtemp(prefix="lw-rabbit-"))
-    port, names = free_port(), free_port()
-    own = {
+def _settings(folder: Path, port: int, names: int) -> dict[str, str]:
+    return {
         "HOME": str(folder),
         "RABBITMQ_NODENAME": f"lastword{port}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
@@ -100,8 +92,22 @@ def rabbit_server() -> Iterator[RabbitServer]:
         "ERL_EPMD_PORT": str(names),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
     }
+
+
+@contextmanager
+def running_rabbitmq() -> Iterator[RabbitServer]:
+    """A node on loopback; nothing of it is left afterwards.
+
+    Raises:
+        FileNotFoundError: the server is not installed.
+    """
+    if not SERVER.exists():
+        raise FileNotFoundError(f"there is no {SERVER}: {HOW}")
+    # Its socket and node files want a short path.
+    folder = Path(tempfile.mkdtemp(prefix="lw-rabbit-"))
+    port, names = free_port(), free_port()
     (folder / "plugins").write_text("[].")
-    environment = {**os.environ, **own}
+    environment = {**os.environ, **_settings(folder, port, names)}
     epmd = subprocess.Popen(tied([shutil.which("epmd") or "epmd"]), env=environment)
     server = RabbitServer(folder, port, environment)
     try:
@@ -113,6 +119,16 @@ def rabbit_server() -> Iterator[RabbitServer]:
         epmd.kill()
         epmd.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    if not SERVER.exists():
+        if os.environ.get("CI"):
+            pytest.fail(f"the tests on RabbitMQ need it: {HOW}")
+        pytest.skip(f"left out, for there is no RabbitMQ here: {HOW}")
+    with running_rabbitmq() as server:
+        yield server
 
 
 @pytest.fixture

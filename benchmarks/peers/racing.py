@@ -21,9 +21,9 @@ from pathlib import Path
 
 import psycopg
 import redis
+from tests.rabbitmq import running_rabbitmq
 
 from benchmarks.peers.catalog import PEERS, Peer, Places
-from benchmarks.peers.rabbit import running_rabbitmq
 from benchmarks.rows import Row, compared, row
 from benchmarks.stand import Stand, stand
 from benchmarks.working_off import Workers, work_off
@@ -81,7 +81,7 @@ def _raced(
         _install(peer, folder)
         environment = _environment(here, peer)
         if peer.needs_rabbitmq:
-            environment["BENCH_AMQP_URL"] = stack.enter_context(running_rabbitmq())
+            environment["BENCH_AMQP_URL"] = stack.enter_context(running_rabbitmq()).url
         for _ in range(rounds):
             ours.append(jobs / work_off(here, jobs, Workers(tracked=True)).seconds)
             with _places(here) as places:

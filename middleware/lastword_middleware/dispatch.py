@@ -156,18 +156,21 @@ def _readable(run: Redispatched) -> Message[Any] | None:
 
 
 @contextmanager
-def recorded() -> Iterator[None]:
-    """What this thread sends meanwhile is recorded in the ledger with the place it will be in."""
-    _here.is_recorded = True
+def _recorded(messages: Sequence[Message[Any]]) -> Iterator[None]:
+    """These, which this thread is about to send, are in the ledger with the places they go to."""
+    _here.refs = frozenset(map(ref_of, messages))
     try:
         yield
     finally:
-        _here.is_recorded = False
+        _here.refs = frozenset()
 
 
-def is_recorded() -> bool:
-    """Whether what this thread is about to send is in the ledger with its place."""
-    return getattr(_here, "is_recorded", False)
+def is_recorded(message: Message[Any]) -> bool:
+    """Whether what this thread is about to send is in the ledger with its place.
+
+    Another middleware that is told of it may send something of its own, which is not.
+    """
+    return message.options.get("redis_message_id") in getattr(_here, "refs", ())
 
 
 def _post(broker: RedisBroker, letters: Sequence[Letter], delay: int | None) -> None:
@@ -184,7 +187,7 @@ def _post(broker: RedisBroker, letters: Sequence[Letter], delay: int | None) -> 
         _addressed(_decoded(letter.payload), delay or 0, ref=letter.message_ref)
         for letter in letters
     ]
-    with recorded():
+    with _recorded(messages):
         for message in messages:
             broker.emit_before("enqueue", message, delay)
     _push(broker, [_packed(message) for message in messages])

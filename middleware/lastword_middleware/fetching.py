@@ -5,11 +5,13 @@ Fetching many and reserving them takes a tenth of a second, in which short jobs 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import redis
 from dramatiq.broker import MessageProxy
+
+from lastword.logs import log_notice
 
 Fetch = Callable[[], list[MessageProxy]]
 
@@ -48,7 +50,7 @@ class Ahead:
         """What was fetched; waits for it.
 
         Raises:
-            RedisError: whatever the fetch ended with.
+            Exception: whatever the fetch ended with.
         """
         assert self._under_way is not None
         under_way, self._under_way = self._under_way, None
@@ -58,8 +60,10 @@ class Ahead:
         """End the thread; what it had fetched."""
         try:
             return self.taken() if self._under_way else []
-        except redis.RedisError:
-            return []  # It has given up what it had itself.
+        except Exception as error:  # noqa: BLE001 - whoever closes has more to give back
+            # The fetch has given up itself what it had.
+            log_notice(logging.WARNING, "fetch_failed", why=f"{type(error).__name__}: {error}")
+            return []
         finally:
             if self._thread is not None:
                 self._thread.submit(self._leave)

@@ -82,7 +82,7 @@ class TrackMessages(Middleware):
         """
         operation = operation_of(broker, message.actor_name)
         dispatch = dispatch_of(message.options)
-        if (operation is None and dispatch is None) or is_recorded():
+        if (operation is None and dispatch is None) or is_recorded(message):
             return
         try:
             require_current_schema(self.tracker.ledger)

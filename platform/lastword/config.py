@@ -80,8 +80,8 @@ class Config:
         health_file: what a worker keeps fresh as long as it is well; empty means none.
         gc_threshold: after how many new objects a worker looks for cycles of garbage; 0 leaves
             Python as it is.
-        one_cpu: whether a worker process keeps to one CPU: for short jobs, and for those that wait
-            more than they compute outside of Python.
+        one_cpu: whether a worker process keeps to one CPU: faster for short jobs, slower for jobs
+            that compute in C beside Python.
         revision: which build of the application this is, as people name it; shown with workers.
         shipped_operations: whether operations of installed packages count in this deployment.
         tracing: whether starts and attempts are spans of OpenTelemetry (extra `otel`).

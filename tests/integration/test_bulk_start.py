@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import dramatiq
+import peewee
 import pytest
 import redis
 from dramatiq.broker import Broker
 from dramatiq.middleware import Middleware
 
 import lastword
-from lastword.application import application_here
-from lastword.errors import InvalidInputs, LedgerUnavailable, PayloadTooLarge, StartRefused
+from lastword.errors import InvalidInputs, PayloadTooLarge, StartRefused
 from lastword.service.tenants import add_tenant
 from lastword.starting import MOST_AT_ONCE, start_many
 from lastword.storage.ledger import Ledger
@@ -22,6 +23,14 @@ from tests.support import Scene, until
 from tests.workers import StartWorker, tracker_of
 
 QUEUE = "dramatiq:default"
+
+
+class Echoing(Middleware):
+    """A middleware of the application's own that sends something beside each message."""
+
+    def before_enqueue(self, broker: Broker, message: Any, delay: int | None) -> None:
+        if message.actor_name == "build":
+            broker.get_actor("note").send()
 
 
 class Watching(Middleware):
@@ -82,23 +91,20 @@ def test_each_of_many_is_accepted_sent_and_done_once_and_in_their_order(
 
 
 def test_the_statements_of_a_thousand_are_those_of_one(
-    broker: Broker, calls: list[int], monkeypatch: pytest.MonkeyPatch
+    broker: Broker, calls: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    database: Any = application_here().ledger.database
-    executed: list[str] = []
-    plain = database.execute_sql
-
-    def counted(sql: str, *rest: Any, **named: Any) -> Any:
-        executed.append(sql.split('"')[0])
-        return plain(sql, *rest, **named)
+    def sent(inputs: list[dict[str, int]]) -> list[str]:
+        """The statements that Peewee tells of; a savepoint has a name of its own."""
+        caplog.clear()
+        with caplog.at_level(logging.DEBUG, "peewee"):
+            start_many("report.build", inputs)
+        told: list[Any] = [record.msg for record in caplog.records if record.name == "peewee"]
+        return [message[0].split('"')[0] for message in told]
 
     start_many("report.build", numbers(1))
-    monkeypatch.setattr(database, "execute_sql", counted)
-    start_many("report.build", [{"number": -1}])
-    of_one = list(executed)
-    executed.clear()
-    start_many("report.build", [{"number": -2 - number} for number in range(1_000)])
-    assert executed == of_one
+    of_one = sent([{"number": -1}])
+    assert any(statement.startswith("INSERT INTO lastword_run ") for statement in of_one)
+    assert sent([{"number": -2 - number} for number in range(1_000)]) == of_one
 
 
 def test_the_application_s_other_middleware_sees_every_message_and_may_mark_it(
@@ -112,6 +118,20 @@ def test_the_application_s_other_middleware_sees_every_message_and_may_mark_it(
     assert sorted(message["message_id"] for message in messages) == sorted(ids)
     assert {message["options"]["seen"] for message in messages} == {60_000}
     assert all(message["options"]["eta"] > 60_000 for message in messages)
+
+
+def test_what_another_middleware_sends_beside_them_is_accepted_before_it_is_sent(
+    scene: Scene, broker: Broker, calls: list[int]
+) -> None:
+    @dramatiq.actor(operation="report.once", broker=broker)
+    def note() -> None: ...
+
+    broker.add_middleware(Echoing())
+    start_many("report.build", numbers(3))
+    held = rows(scene.ledger)
+    assert sorted(row["operation"] for row in held) == ["report.build"] * 3 + ["report.once"] * 3
+    refs = [ref.decode() for ref in client_of(broker).lrange(QUEUE, 0, -1)]  # type: ignore[union-attr]
+    assert sorted(refs) == sorted(row["message_ref"] for row in held)
 
 
 def test_what_is_the_same_work_is_one_run_within_a_call_and_between_calls(
@@ -185,23 +205,18 @@ def test_what_may_not_be_done_is_blocked_and_not_sent(
 
 
 def test_none_is_accepted_if_the_ledger_fails_in_the_middle(
-    scene: Scene, broker: Broker, calls: list[int], monkeypatch: pytest.MonkeyPatch
+    scene: Scene, broker: Broker, calls: list[int]
 ) -> None:
-    application = application_here()
-    plain = application.ledger.execute
-    inserts: list[str] = []
-
-    def fails_at_the_second(sql: str, *parameters: Any) -> Any:
-        if sql.startswith("INSERT INTO lastword_run "):
-            inserts.append(sql)
-            if len(inserts) == 2:
-                raise LedgerUnavailable("the database is down", address="here")
-        return plain(sql, *parameters)
-
-    monkeypatch.setattr(type(application.ledger), "execute", lambda _, *a: fails_at_the_second(*a))
-    with pytest.raises(LedgerUnavailable):
+    with scene.ledger.transaction():
+        scene.ledger.execute(
+            "CREATE TRIGGER fails BEFORE INSERT ON lastword_run "
+            """WHEN NEW.context LIKE '%"number": 1200}%' """
+            "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+    with pytest.raises(peewee.IntegrityError, match="the disk is full"):
         start_many("report.build", numbers(1_500))
-    monkeypatch.undo()
+    with scene.ledger.transaction():
+        scene.ledger.execute("DROP TRIGGER fails")
     assert rows(scene.ledger) == []
     assert client_of(broker).llen(QUEUE) == 0
 

@@ -120,13 +120,16 @@ def test_a_fetch_goes_on_beside_and_is_taken_once_and_its_thread_is_left() -> No
     assert "lastword-fetch_0" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_what_a_fetch_broke_with_is_raised_where_it_is_taken() -> None:
+@pytest.mark.parametrize("error", [redis.ConnectionError("away"), ValueError("no answer")])
+def test_what_a_fetch_broke_with_is_raised_where_it_is_taken_and_not_on_closing(
+    error: Exception,
+) -> None:
     def fetch() -> list[MessageProxy]:
-        raise redis.ConnectionError("away")
+        raise error
 
     ahead = Ahead(fetch, leave=lambda: None)
     ahead.begin()
-    with pytest.raises(redis.ConnectionError, match="away"):
+    with pytest.raises(type(error), match=str(error)):
         ahead.taken()
     ahead.begin()
     assert ahead.close() == []
