@@ -77,9 +77,11 @@ def fill(here: Stand, *, history: int, active: int) -> Backlog:
     """Completed runs, and active ones: a tenth running, a tenth delayed, the others ready."""
     backlog = Backlog(here, redis_client(here.config.broker_url))
     RunService(here.ledger).keep_policies([here.config.policy(OPERATION)])
+    done = 0
     for turn in range(TURNS):
         for runs in _portions(history // TURNS):
-            _complete(here, runs, age_ms=(TURNS - turn) * 60_000)
+            _complete(here, runs, before=done, age_ms=(TURNS - turn) * 60_000)
+            done += runs
         _accept(backlog, active // TURNS)
     for workers in _portions(history // RUNS_OF_A_LIFE):
         _end_workers(here, workers)
@@ -99,14 +101,15 @@ def _portions(rows: int) -> list[int]:
     return [min(ROWS_AT_ONCE, rows - start) for start in range(0, rows, ROWS_AT_ONCE)]
 
 
-def _complete(here: Stand, runs: int, *, age_ms: int) -> None:
+def _complete(here: Stand, runs: int, *, before: int, age_ms: int) -> None:
     policy = here.config.policy(OPERATION)
     message = _message(QUEUE)
-    # Ids as they are made in this moment: they sort between the active ones.
+    # Ids as they are made in this moment: they sort between the active ones. Two moments may be
+    # the same, so those that were made before count.
     prefix = message.message_id[:18] + "-8000-00"
     done = f"{here.ledger.dialect.now_ms} - {age_ms} + number"
     values = {
-        "id": f"'{prefix}' || CAST(1000000000 + number AS VARCHAR(10))",
+        "id": f"'{prefix}' || CAST({1_000_000_000 + before} + number AS VARCHAR(10))",
         "operation": f"'{policy.operation}'",
         "workspace_id": "'workspace'",
         "tenant_id": "'tenant-' || CAST(number % 50 AS VARCHAR(10))",

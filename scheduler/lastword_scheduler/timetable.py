@@ -18,7 +18,7 @@ from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
 from lastword_scheduler.probe import BlindProbe, Probe, RedisProbe
 from lastword_scheduler.rescue import BrokerRescue
-from lastword_scheduler.retention import Folding, Retention, Shortening
+from lastword_scheduler.retention import Folding, Retention
 from lastword_scheduler.running import Job
 from lastword_scheduler.slots import SlotKeeper
 from lastword_scheduler.typed import TypedReconciler
@@ -31,9 +31,6 @@ FOLD_EVERY_S = 15.0
 PRUNE_EVERY_S = 60.0
 PRUNE_WITHIN_S = 50.0
 PRUNE_DEADLINE_S = 300.0
-
-#: Seconds between two looks at the length of SQLite's log; it grows by some megabytes in one.
-SHORTEN_EVERY_S = 5.0
 
 #: Seconds between two walks through the broker's keys for processes that are long gone.
 FORGET_EVERY_S = 3600.0
@@ -58,8 +55,6 @@ def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
         Job("measures", FOLD_EVERY_S, deadline_s, Folding(ledger).sweep),
         Job("retention", PRUNE_EVERY_S, PRUNE_DEADLINE_S, retention.sweep),
     ]
-    if ledger.is_one_file:
-        jobs.append(Job("log", SHORTEN_EVERY_S, deadline_s, Shortening(ledger).sweep))
     # A worker that has just written the record says so itself within its next two beats.
     grace_s = 2 * config.heartbeat_interval
     for reconciler in typed:

@@ -8,11 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from lastword.identity import new_run_id
+from lastword.service import RunService
 from lastword.service.requests import NewRun
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
-from lastword.storage.write_ahead import LONGEST_BYTES, log_bytes, shorten_log
-from lastword_scheduler.retention import Shortening
+from lastword.storage.write_ahead import (
+    FIRST_PUT_OFF_S,
+    LONGEST_BYTES,
+    LONGEST_PUT_OFF_S,
+    PATIENCE_S,
+    LogFolding,
+    log_bytes,
+)
 from tests.support import Scene, policy
 
 #: Bytes written in each test, in batches of a megabyte or so.
@@ -60,50 +67,65 @@ def write(scene: Scene) -> int:
     return longest
 
 
+def write_in_one(ledger: Ledger) -> None:
+    """More than the log may keep, in the transaction that is open."""
+    for _ in range(2 * LONGEST_BYTES // 10**6):
+        payload = "x" * 50_000
+        runs = [NewRun(new_run_id(), policy(), "build_report", payload) for _ in range(20)]
+        RunService(ledger).accept(runs)
+
+
 def test_the_log_stays_short_however_busy_its_readers_are(
     sqlite_ledger: Ledger, sqlite_url: str
 ) -> None:
-    def look_after(ledger: Ledger, done: threading.Event) -> None:
-        while not done.wait(0.1):
-            Shortening(ledger).sweep()
-
-    with (
-        beside(read_on, sqlite_url),
-        beside(read_on, sqlite_url),
-        beside(look_after, sqlite_url),
-    ):
+    with beside(read_on, sqlite_url), beside(read_on, sqlite_url):
         longest = write(Scene(sqlite_ledger))
     assert longest < 60 * 10**6
-    # With nobody there to read, it is cut to nothing.
-    shorten_log(sqlite_ledger)
-    assert log_bytes(sqlite_ledger) <= LONGEST_BYTES
+    assert log_bytes(sqlite_ledger) <= longest
 
 
-def test_a_read_that_does_not_end_is_waited_for_no_longer_than_writers_can_bear(
+def test_a_read_that_does_not_end_is_waited_for_seldom_and_never_for_long(
     sqlite_ledger: Ledger, sqlite_url: str
 ) -> None:
-    scene, reader = Scene(sqlite_ledger), open_ledger(sqlite_url)
+    later = [0.0]
+    folding = LogFolding(sqlite_ledger, clock=lambda: time.monotonic() + later[0])
+
+    def took() -> float:
+        began = time.monotonic()
+        folding()
+        return time.monotonic() - began
+
+    reader = open_ledger(sqlite_url)
     with reader.session(), reader.database.atomic("DEFERRED"):
         reader.execute("SELECT COUNT(*) FROM lastword_run")
-        write(scene)
-        began, now = time.monotonic(), iter((0.0, 0.0, 59.0, 61.0, 61.0))
-        job = Shortening(sqlite_ledger, clock=lambda: next(now))
-        assert job.sweep().skipped == 1
-        assert time.monotonic() - began < 3
-        assert not job.sweep().found
-        assert job.sweep().skipped == 1
-        scene.accept()
-    assert shorten_log(sqlite_ledger) > WRITTEN / 2
+        began = time.monotonic()
+        write(Scene(sqlite_ledger))
+        assert time.monotonic() - began < 20
+        assert log_bytes(sqlite_ledger) > WRITTEN / 2
+        assert PATIENCE_S / 2 < took() < 3
+        assert took() < PATIENCE_S / 2
+        later[0] += 1.1 * FIRST_PUT_OFF_S
+        assert took() > PATIENCE_S / 2
+        assert took() < PATIENCE_S / 2
+    assert log_bytes(sqlite_ledger) > WRITTEN / 2
+    later[0] += LONGEST_PUT_OFF_S
+    folding()
     assert log_bytes(sqlite_ledger) == 0
     reader.close()
 
 
-def test_a_short_log_is_left_alone(ledger: Ledger) -> None:
-    Scene(ledger).accept()
-    before = log_bytes(ledger)
-    assert before < LONGEST_BYTES
-    assert shorten_log(ledger) == 0
-    assert log_bytes(ledger) == before
+def test_nothing_is_folded_inside_a_transaction_or_while_the_log_is_short(
+    sqlite_ledger: Ledger,
+) -> None:
+    Scene(sqlite_ledger).accept()
+    before = log_bytes(sqlite_ledger)
+    assert 0 < before < LONGEST_BYTES
+    LogFolding(sqlite_ledger)()
+    assert log_bytes(sqlite_ledger) == before
+    with sqlite_ledger.transaction():
+        write_in_one(sqlite_ledger)
+        LogFolding(sqlite_ledger)()
+    assert log_bytes(sqlite_ledger) == 0
 
 
 def test_a_log_that_begins_anew_gives_its_room_back(sqlite_ledger: Ledger) -> None:

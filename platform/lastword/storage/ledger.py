@@ -54,6 +54,8 @@ class Ledger:
         self.dialect: Dialect = (
             POSTGRES if isinstance(database, peewee.PostgresqlDatabase) else SQLITE
         )
+        #: Told after each transaction of ours, outside of it.
+        self.after_transaction: Callable[[], object] | None = None
         self._here = threading.local()
         #: A pooled connection goes back after each use; a SQLite connection stays with its thread,
         #: because closing the last one would fold up the write-ahead log each time.
@@ -118,6 +120,8 @@ class Ledger:
                 write_measures(self, mine)
             else:
                 outer.update(mine)
+        if outer is None and self.after_transaction is not None:
+            self.after_transaction()
 
     def measure(self, name: str, labels: tuple[str, ...], by: int = 1) -> None:
         """Add to a measure, in the transaction of the caller.

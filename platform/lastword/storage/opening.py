@@ -14,7 +14,7 @@ from playhouse.pool import PooledPostgresqlDatabase
 
 from lastword.errors import ConfigError, LedgerUnavailable
 from lastword.storage.ledger import WAIT_S, Ledger
-from lastword.storage.write_ahead import LONGEST_BYTES
+from lastword.storage.write_ahead import LONGEST_BYTES, LogFolding
 from lastword.urls import redacted
 
 #: The most connections a process opens; more than the threads that use the ledger at once.
@@ -43,7 +43,10 @@ def open_ledger(url: str) -> Ledger:
     """
     scheme = urlsplit(url).scheme
     database = _open_sqlite(url) if scheme == "sqlite" else _open_postgres(url)
-    return Ledger(database, address=redacted(url))
+    ledger = Ledger(database, address=redacted(url))
+    if ledger.is_one_file:
+        ledger.after_transaction = LogFolding(ledger)
+    return ledger
 
 
 def ledger_of(database: peewee.Database | peewee.DatabaseProxy) -> Ledger:
