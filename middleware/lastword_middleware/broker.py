@@ -27,6 +27,7 @@ from lastword.errors import BrokerUnavailable, ConfigError, LastwordError
 from lastword_middleware.attempts import TrackAttempts
 from lastword_middleware.consuming import track_consumers
 from lastword_middleware.draining import Drain
+from lastword_middleware.emitting import emit_to_listeners
 from lastword_middleware.interrupting import InterruptAttempts
 from lastword_middleware.messages import TrackMessages
 from lastword_middleware.ordering import arranged
@@ -192,6 +193,7 @@ def arrange(broker: Broker, tracker: Tracker) -> None:
     broker.add_middleware(InterruptAttempts(tracker))
     broker.add_middleware(Drain(tracker.config))
     broker.middleware[:] = arranged(broker.middleware)
+    emit_to_listeners(broker)
     track_consumers(broker, tracker)
 
 
