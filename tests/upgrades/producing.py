@@ -27,8 +27,8 @@ def produce(until: Path) -> None:
             # Told apart by its inputs, so that no two runs are one.
             run_id: str = start("fleet.work", inputs={"seconds": seconds}).run_id
         else:
-            options = {"delay": 300} if number % 3 else {}
-            message = fleet.work.send_with_options(kwargs={"seconds": seconds}, **options)
+            delay = 300 if number % 3 else None
+            message = fleet.work.send_with_options(kwargs={"seconds": seconds}, delay=delay)
             run_id = message.message_id
         print(run_id, flush=True)
         time.sleep(EVERY_S)

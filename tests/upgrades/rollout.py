@@ -24,7 +24,8 @@ from tests.support import FLEET_OPERATIONS, Scene
 #: The release before this one, as it was built.
 [PREVIOUS] = Path(__file__).parent.glob("lastword-*.whl")
 
-_ALLOWED = "unsafe_timing_allowed"
+#: Limits are short here on purpose, and the machine may be slow.
+_ALLOWED = ("unsafe_timing_allowed", "job_still_running")
 
 Process = subprocess.Popen[bytes]
 
@@ -101,10 +102,11 @@ class Release:
         return file.read_text().split() if file.exists() else []
 
     def troubles(self) -> list[str]:
-        """What its processes called an error, but that limits here are short on purpose."""
+        """What its processes called an error, and that means more than that time is short here."""
         files = self.folder.glob(f"{self.name}.*.log")
         lines = [line for file in files for line in file.read_text().splitlines()]
-        return [line for line in lines if _TROUBLE.search(line) and _ALLOWED not in line]
+        troubles = [line for line in lines if _TROUBLE.search(line)]
+        return [line for line in troubles if not any(word in line for word in _ALLOWED)]
 
     def close(self) -> None:
         """End whatever a failed test left."""
