@@ -31,8 +31,12 @@ def setting(ledger: Ledger, name: str) -> str:
 
 
 def runner_of(ledger: Ledger, folder: Path, statement: str) -> Runner:
-    """A migration of an extension that does one thing."""
-    (folder / "0001_one.py").write_text(f"def up(migrator, db):\n    db.execute_sql({statement!r})")
+    """A migration of an extension that does one thing, and is quick to lose patience."""
+    (folder / "0001_one.py").write_text(
+        "def up(migrator, db):\n"
+        "    db.execute_sql(\"SET LOCAL lock_timeout = '50ms'\")\n"
+        f"    db.execute_sql({statement!r})\n"
+    )
     return Runner(ledger.database, str(folder), table_name="test_schema_migration")
 
 

@@ -24,7 +24,7 @@ from tests.upgrades.rollout import (
 BEFORE = PREVIOUS.name.split("-")[1]
 
 #: How many runs are enough to say that a step works.
-SOME = 10
+SOME = 8
 
 
 def test_no_run_is_lost_when_the_ledger_is_migrated_below_workers_and_these_are_replaced(
