@@ -189,6 +189,16 @@ def test_it_imports_nothing_that_only_its_own_commands_need(one_environment: Env
     assert ast.literal_eval(done.stdout) == []
 
 
+@pytest.mark.parametrize("command", ["worker", "scheduler"])
+def test_help_is_there_before_anything_is_configured(
+    one_environment: Environment, command: str, tmp_path: Path
+) -> None:
+    done = one_environment.run("lastword", command, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"lastword {command}" in done.stdout
+    assert [*tmp_path.iterdir()] == []
+
+
 def test_bash_completes_commands_of_every_floor(
     one_environment: Environment, tmp_path: Path
 ) -> None:
