@@ -15,7 +15,7 @@ from dramatiq.brokers.redis import RedisBroker
 
 import lastword_middleware
 from lastword.config import load_config
-from lastword.logs import configure_logging
+from lastword.log_formats import configure_logging
 from lastword_middleware.broker import worker_broker
 from lastword_middleware.placement import stay_on_one_cpu
 

@@ -7,7 +7,7 @@ import dramatiq
 
 import lastword_middleware
 from lastword.config import load_config
-from lastword.logs import configure_logging
+from lastword.log_formats import configure_logging
 from lastword.storage.opening import sibling_of
 from lastword_jobs.actors import declare_actors
 from lastword_middleware.broker import worker_broker

@@ -16,7 +16,7 @@ from rich.console import Console
 from lastword.cli.output import new_console
 from lastword.config import Config, load_config
 from lastword.errors import BrokerUnavailable, InvalidInputs, LastwordError
-from lastword.logs import configure_logging
+from lastword.log_formats import configure_logging
 from lastword.supervisor import interruptible, sole_owner
 
 #: The tenant that `lastword up` brings.

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pkgutil import resolve_name
 
 from lastword.config import Config
 from lastword.legitimacy import Asked, Preflight
 from lastword.service.requests import Denial
 from lastword.storage.ledger import Ledger
-from lastword_jobs.baselines.capturing import require_profile
-from lastword_jobs.baselines.comparing import require_comparable
-from lastword_jobs.provider.connections import require_connection
-from lastword_jobs.restores.executing import require_ready
-from lastword_jobs.reviews.composing import require_evidence
-from lastword_jobs.reviews.packing import require_review
+
+
+def _at(place: str) -> Preflight:
+    # Imported when it is first asked: every application loads this mapping, and one that does other
+    # work has installed nothing of what these operations need.
+    def asked_there(ledger: Ledger, config: Config, asked: Asked) -> Denial | None:
+        preflight: Preflight = resolve_name(f"lastword_jobs.{place}")
+        return preflight(ledger, config, asked)
+
+    return asked_there
 
 
 def _all(*preflights: Preflight) -> Preflight:
@@ -27,17 +32,22 @@ def _all(*preflights: Preflight) -> Preflight:
     return each
 
 
+_connection = _at("provider.connections:require_connection")
+_profile = _at("baselines.capturing:require_profile")
+_comparable = _at("baselines.comparing:require_comparable")
+_ready = _at("restores.executing:require_ready")
+
 #: By operation. Evidence is not here: what the provider cannot tell is a gap and no refusal.
 PREFLIGHTS: Mapping[str, Preflight] = {
-    "inventory_sync": require_connection,
-    "policy.sync": require_connection,
-    "policy.sync_one": require_connection,
-    "entra_group_sync": require_connection,
-    "directory_role_definitions.sync": require_connection,
-    "baseline_capture": _all(require_profile, require_connection),
-    "baseline_compare": _all(require_comparable, require_connection),
-    "backup_schedule_run": require_connection,
-    "restore.execute": _all(require_ready, require_connection),
-    "tenant.review.compose": require_evidence,
-    "tenant.review_pack.generate": require_review,
+    "inventory_sync": _connection,
+    "policy.sync": _connection,
+    "policy.sync_one": _connection,
+    "entra_group_sync": _connection,
+    "directory_role_definitions.sync": _connection,
+    "baseline_capture": _all(_profile, _connection),
+    "baseline_compare": _all(_comparable, _connection),
+    "backup_schedule_run": _connection,
+    "restore.execute": _all(_ready, _connection),
+    "tenant.review.compose": _at("reviews.composing:require_evidence"),
+    "tenant.review_pack.generate": _at("reviews.packing:require_review"),
 }

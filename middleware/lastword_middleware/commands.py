@@ -18,7 +18,7 @@ from dramatiq.cli import make_argument_parser
 
 from lastword.cli.opening import open_current, operator_here
 from lastword.cli.output import json_option, print_json
-from lastword.config import Config
+from lastword.config import Config, load_config
 from lastword.errors import InvalidInputs, LastwordError
 from lastword.schedules import add_schedule
 from lastword.service.requests import Acceptance
@@ -39,9 +39,10 @@ def worker(arguments: tuple[str, ...]) -> None:
     `lastword worker [MODULE[:BROKER] ...] [--threads N] [--queues Q ...]`; without a module it
     serves the operations that ship with Lastword.
     """
+    # First: who asks for help need not have configured anything.
+    settings = _dramatiq_arguments(load_config(), arguments)
     config, ledger = open_current()
     ledger.close()
-    settings = _dramatiq_arguments(config, arguments)
     _require_modules(settings)
     _require_fitting(config, settings)
     require_broker(plain_broker(config), config)

@@ -25,7 +25,8 @@ from typing import Any
 from lastword.config import Config
 from lastword.errors import LastwordError, LedgerUnavailable
 from lastword.identity import WorkerId
-from lastword.logs import configure_logging, log_notice
+from lastword.log_formats import configure_logging
+from lastword.logs import log_notice
 from lastword.losses import recover_losses
 from lastword.service import WorkerService
 from lastword.states import Source

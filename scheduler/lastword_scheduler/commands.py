@@ -10,7 +10,7 @@ import click
 from lastword.cli.opening import open_current
 from lastword.cli.output import json_option, print_rows
 from lastword.config import Config
-from lastword.logs import configure_logging
+from lastword.log_formats import configure_logging
 from lastword.metrics.collecting import LedgerCollector
 from lastword.metrics.exposing import may_scrape
 from lastword.storage.clock import require_same_clock

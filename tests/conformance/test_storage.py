@@ -14,7 +14,7 @@ import pytest
 from lastword.errors import SchemaError
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
-from lastword.storage.schema import migrate, require_current_schema
+from lastword.storage.schema import LATEST, migrate, newer_migrations, require_current_schema
 from lastword.storage.tables import MODELS
 from tests.support import Scene
 
@@ -31,16 +31,35 @@ def test_an_empty_database_is_refused_with_the_command_to_run(empty_database_url
     empty.close()
 
 
-def test_a_ledger_of_a_newer_version_is_refused(ledger: Ledger) -> None:
+def add_migration_of_a_newer_version(ledger: Ledger, name: str) -> None:
     with ledger.transaction():
         ledger.execute(
             "INSERT INTO lastword_schema_migration (name, applied) "
-            "VALUES ('9999_later', '2030-01-01 00:00:00')"
+            f"VALUES ('{name}', '2030-01-01 00:00:00')"
         )
     ledger.schema_is_current = False
+
+
+def test_a_ledger_of_which_a_newer_version_took_something_is_refused(ledger: Ledger) -> None:
+    add_migration_of_a_newer_version(ledger, "9999_contract_holders")
     for refuse in (require_current_schema, migrate):
-        with pytest.raises(SchemaError, match=r"9999_later.*upgrade Lastword"):
+        with pytest.raises(SchemaError, match=r"9999_contract_holders.*upgrade Lastword"):
             refuse(ledger)
+
+
+def test_a_ledger_to_which_a_newer_version_added_something_is_worked_with(ledger: Ledger) -> None:
+    add_migration_of_a_newer_version(ledger, "9999_later")
+    require_current_schema(ledger)
+    assert migrate(ledger) == []
+    assert newer_migrations(ledger) == ["9999_later"]
+
+
+def test_what_another_version_has_migrated_is_not_migrated_further(ledger: Ledger) -> None:
+    add_migration_of_a_newer_version(ledger, "9999_later")
+    with ledger.transaction():
+        ledger.execute(f"DELETE FROM lastword_schema_migration WHERE name = '{LATEST}'")
+    with pytest.raises(SchemaError, match=rf"9999_later.*lacks {LATEST}"):
+        migrate(ledger)
 
 
 def test_processes_that_migrate_at_once_all_find_it_done(empty_database_url: str) -> None:

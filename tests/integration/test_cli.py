@@ -138,10 +138,10 @@ def test_a_newer_schema_is_one_line(
     with ledger.transaction():
         ledger.execute(
             "INSERT INTO lastword_schema_migration (name, applied) "
-            "VALUES ('9999_future', '2030-01-01 00:00:00')"
+            "VALUES ('9999_contract_future', '2030-01-01 00:00:00')"
         )
     line = complaint(1, *command, env=environment(database_url=database_url))
-    assert "9999_future" in line
+    assert "9999_contract_future" in line
     assert "upgrade Lastword" in line
 
 

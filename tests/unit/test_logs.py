@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lastword.logs import add_fields_to_lines, configure_logging, log_notice, log_transition
+from lastword.log_formats import configure_logging
+from lastword.logs import add_fields_to_lines, log_notice, log_transition
 from lastword.reasons import Reason
 from lastword.storage.ledger import Ledger
 from tests.support import Scene

@@ -21,9 +21,10 @@ from lastword.domains import required_reconcilers
 from lastword.embedded import resolve_broker_url
 from lastword.errors import BrokerUnavailable, LastwordError
 from lastword.storage.clock import require_same_clock
+from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
 from lastword.storage.schema import migrate as migrate_ledger
-from lastword.storage.schema import require_current_schema
+from lastword.storage.schema import newer_migrations, require_current_schema
 from lastword.timing import chain_of, violations
 
 
@@ -37,7 +38,7 @@ def migrate() -> None:
     applied = migrate_ledger(ledger)
     for name in applied:
         click.echo(f"applied {name}")
-    click.echo(f"the ledger at {ledger.address} is current")
+    click.echo(f"the ledger at {ledger.address} is {_standing(ledger)}")
 
 
 @dataclass(slots=True)
@@ -160,7 +161,12 @@ def _ledger(config: Config) -> Iterator[Finding | str]:
     ledger = open_ledger(config.ledger_url)
     require_current_schema(ledger)
     require_same_clock(ledger)
-    yield f"{ledger.address} is reachable and current, and its clock is this host's"
+    yield f"{ledger.address} is reachable and {_standing(ledger)}, and its clock is this host's"
+
+
+def _standing(ledger: Ledger) -> str:
+    newer = newer_migrations(ledger)
+    return f"ahead of this version by {', '.join(newer)}" if newer else "current"
 
 
 def _broker(config: Config) -> Iterator[Finding | str]:

@@ -6,7 +6,7 @@ import click
 
 from lastword.cli.opening import open_current
 from lastword.errors import LastwordError
-from lastword.logs import configure_logging
+from lastword.log_formats import configure_logging
 from lastword.timing import chain_of, require_safe, violations
 
 #: Seconds that requests which are under way get when the web is stopped.

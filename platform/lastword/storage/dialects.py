@@ -9,6 +9,14 @@ from typing import ClassVar, Literal, Protocol
 ColumnType = Literal["text", "integer", "real"]
 
 
+@dataclass(frozen=True, slots=True)
+class MigrationLock:
+    """The statements before and after migrating, on one connection."""
+
+    take: tuple[str, ...]
+    give_back: tuple[str, ...]
+
+
 class Dialect(Protocol):
     """The few words of SQL in which the two databases differ."""
 
@@ -35,8 +43,8 @@ class Dialect(Protocol):
         """Whether a `WITH` may hold statements that write."""
 
     @property
-    def migration_lock(self) -> tuple[str, str] | None:
-        """Statements that take and give back the lock under which one process migrates."""
+    def migration_lock(self) -> MigrationLock | None:
+        """What lets one process migrate at a time, where a transaction does not do that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +77,22 @@ class Postgres:
     # Not now(): that is the start of the transaction, which may be an application's long one.
     now_ms: str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 
-    #: The number is the lock's name: any, as long as nobody else in the database uses it.
-    migration_lock: tuple[str, str] = (
-        "SELECT pg_advisory_lock(7226881941)",
-        "SELECT pg_advisory_unlock(7226881941)",
+    #: The number is the lock's name: any, as long as nobody else in the database uses it. To make
+    #: an index of a long history may take minutes, and so may the wait for whoever does.
+    migration_lock: MigrationLock = MigrationLock(
+        take=(
+            "SET statement_timeout = 0",
+            "SET idle_in_transaction_session_timeout = 0",
+            "SET lock_timeout = 0",
+            "SELECT pg_advisory_lock(7226881941)",
+            "SET lock_timeout = '3s'",
+        ),
+        give_back=(
+            "SELECT pg_advisory_unlock(7226881941)",
+            "RESET lock_timeout",
+            "RESET idle_in_transaction_session_timeout",
+            "RESET statement_timeout",
+        ),
     )
 
     _types: ClassVar[dict[str, str]] = {

@@ -1,22 +1,27 @@
-"""The ledger's schema: applying migrations, and refusing to work with another version's schema."""
+"""The ledger's schema: bringing it to this version, and refusing one that does not fit.
+
+Migrations only add, and processes of the version before go on with what they know. What nobody
+uses any more is taken away by a migration of a later version, whose name says so (`CONTRACT`).
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
-import peewee
 from playhouse.migrations import Migration, Runner
 
 from lastword.errors import SchemaError
-from lastword.logs import log_notice
 from lastword.storage.ledger import Ledger
+from lastword.storage.migrating import alone, apply
 
 #: The entry point group whose members name a folder of further migrations.
 MIGRATIONS_GROUP = "lastword.migrations"
+
+#: What follows the number in the name of a migration after which code that does not know it would
+#: fail: `0009_contract_holders`. With any other that it does not know, a process works.
+CONTRACT = "contract_"
 
 OWN_MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -27,32 +32,40 @@ LATEST = max(file.stem for file in OWN_MIGRATIONS.glob("[0-9]*.py"))
 def migrate(ledger: Ledger) -> list[str]:
     """Apply what is missing; the names of what was applied. Safe to run from two places at once.
 
+    Processes that work go on meanwhile: they wait for what a migration has locked.
+
     Raises:
-        SchemaError: the schema is newer than this version.
+        SchemaError: the schema is of a newer version that this one cannot work with, or others hold
+            its tables.
         LedgerUnavailable: the database does not answer.
     """
     applied: list[str] = []
-    with _alone(ledger):
+    with alone(ledger):
         for name, runner in _runners(ledger):
-            _refuse_newer(ledger, runner)
-            for migration in _pending(runner):
-                if _apply(runner, migration):
+            _refuse_contracted(ledger, runner)
+            pending = _pending(runner)
+            if pending:
+                _refuse_other_history(ledger, runner, pending)
+            for migration in pending:
+                if apply(ledger, runner, migration):
                     applied.append(f"{name}/{migration.name}")
     return applied
 
 
 def require_current_schema(ledger: Ledger) -> None:
-    """Refuse to work with any other schema than this version's. Looks once for each `Ledger`.
+    """Refuse to work with a schema that lacks something, or that a newer version took something of.
+
+    Looks once for each `Ledger`: who works already goes on.
 
     Raises:
-        SchemaError: something is missing or newer; says what to run.
+        SchemaError: it does not fit; says what to run.
         LedgerUnavailable: the database does not answer.
     """
     if ledger.schema_is_current:
         return
     with ledger.session():
         for name, runner in _runners(ledger):
-            _refuse_newer(ledger, runner)
+            _refuse_contracted(ledger, runner)
             pending = _pending(runner)
             if pending:
                 raise SchemaError(
@@ -63,19 +76,10 @@ def require_current_schema(ledger: Ledger) -> None:
     ledger.schema_is_current = True
 
 
-@contextmanager
-def _alone(ledger: Ledger) -> Iterator[None]:
+def newer_migrations(ledger: Ledger) -> list[str]:
+    """What a newer version has added to the ledger, and this one does not know."""
     with ledger.session():
-        lock = ledger.dialect.migration_lock
-        if lock is None:
-            yield
-            return
-        take, give_back = lock
-        ledger.execute(take)
-        try:
-            yield
-        finally:
-            ledger.execute(give_back)
+        return [name for _, runner in _runners(ledger) for name in _unknown(runner)]
 
 
 def _runners(ledger: Ledger) -> Iterator[tuple[str, Runner]]:
@@ -90,24 +94,25 @@ def _pending(runner: Runner) -> list[Migration]:
     return [row for row in runner.status() if row.path is not None and not row.applied]
 
 
-def _refuse_newer(ledger: Ledger, runner: Runner) -> None:
-    unknown = [row.name for row in runner.status() if row.path is None]
+def _unknown(runner: Runner) -> list[str]:
+    return [row.name for row in runner.status() if row.path is None]
+
+
+def _refuse_contracted(ledger: Ledger, runner: Runner) -> None:
+    for name in _unknown(runner):
+        if name.partition("_")[2].startswith(CONTRACT):
+            raise SchemaError(
+                f"the ledger at {ledger.address} has migration {name}, after which this version of "
+                f"Lastword cannot work with it",
+                mend="upgrade Lastword here to the version that migrated the ledger",
+            )
+
+
+def _refuse_other_history(ledger: Ledger, runner: Runner, pending: list[Migration]) -> None:
+    unknown = _unknown(runner)
     if unknown:
         raise SchemaError(
             f"the ledger at {ledger.address} has migration {unknown[-1]}, which this version of "
-            f"Lastword does not know",
-            mend="upgrade Lastword here to the version that migrated the ledger",
+            f"Lastword does not know, and lacks {pending[0].name}",
+            mend="migrate with the newest version that works with this ledger",
         )
-
-
-def _apply(runner: Runner, migration: Migration) -> bool:
-    try:
-        runner.up(migration.name)
-    except peewee.PeeweeException:
-        # Two processes that migrate one SQLite file at once: the slower one's transaction fails on
-        # what the faster one has just made, and then finds it recorded.
-        if any(row.name == migration.name and row.applied for row in runner.status()):
-            log_notice(logging.INFO, "migration_applied_elsewhere", migration=migration.name)
-            return False
-        raise
-    return True

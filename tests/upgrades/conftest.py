@@ -1,0 +1,7 @@
+"""The fleet of the process tests, for upgrades."""
+
+from __future__ import annotations
+
+from tests.fleets import fleet
+
+__all__ = ["fleet"]
