@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 
@@ -36,23 +36,37 @@ class Does(StrEnum):
     DRAGS = "drags"
 
 
-@dataclass(frozen=True, slots=True)
-class Go:
+class _Told:
+    """Its `repr` is its code, without what is as usual."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        told = [
+            f"{field.name}={value!r}"
+            for field in fields(self)  # type: ignore[arg-type]  # each move is a dataclass
+            if (value := getattr(self, field.name)) != field.default
+        ]
+        return f"{type(self).__name__}({', '.join(told)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Go(_Told):
     """An actor makes its next call, and goes on to the one after it."""
 
     actor: str
     fault: str = Fault.NONE.value
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+@dataclass(frozen=True, slots=True, repr=False)
+class Pass(_Told):
     """Time passes, by every clock."""
 
     milliseconds: int
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+@dataclass(frozen=True, slots=True, repr=False)
+class Start(_Told):
     """Somebody starts a run; what its executions do, one after the other, the last for ever."""
 
     operation: str
@@ -64,54 +78,54 @@ class Start:
     unmarked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Boot:
+@dataclass(frozen=True, slots=True, repr=False)
+class Boot(_Told):
     """A worker process starts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
+@dataclass(frozen=True, slots=True, repr=False)
+class Kill(_Told):
     """A worker process is gone; its sentinel reports it, unless its whole host is gone."""
 
     worker: str
     is_seen: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+@dataclass(frozen=True, slots=True, repr=False)
+class Hold(_Told):
     """A process stands still, until it is let go again."""
 
     process: str
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+@dataclass(frozen=True, slots=True, repr=False)
+class Release(_Told):
     """A process that stood still goes on, and knows nothing of it."""
 
     process: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+@dataclass(frozen=True, slots=True, repr=False)
+class Stop(_Told):
     """A worker process is told to end in good order."""
 
     worker: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+@dataclass(frozen=True, slots=True, repr=False)
+class Cancel(_Told):
     """An operator asks for a run to stop."""
 
     run: int
 
 
-@dataclass(frozen=True, slots=True)
-class Flush:
+@dataclass(frozen=True, slots=True, repr=False)
+class Flush(_Told):
     """The broker forgets everything."""
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+@dataclass(frozen=True, slots=True, repr=False)
+class Duplicate(_Told):
     """The broker has a message of a run twice: a send was repeated that had arrived."""
 
     run: int

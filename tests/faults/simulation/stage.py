@@ -120,7 +120,7 @@ class Stage:
         else:
             for name in list(self.processes):
                 self.do(Kill(name, is_seen=False))
-        self.sweep_every_ms = 20_000
+        self.sweep_every_ms = 9_000
         deadline = self.actors.now + CONVERGES_WITHIN_MS
         while not self._is_at_rest() and self.actors.now < deadline:
             ready = self.actors.ready()

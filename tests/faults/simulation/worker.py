@@ -226,8 +226,10 @@ class WorkerProcess:
                 self._execute(execution)
 
     def _begun(self, held: Held, delivery: Delivery) -> Execution | None:
-        reservation = held.reservation
-        if reservation is not None and self._may_begin(held, reservation):
+        reservation = held.reservation or self._reserved_late(held.note, delivery)
+        if reservation is None:
+            return None
+        if self._may_begin(held, reservation):
             assert reservation.worker_id is not None
             execution = self._execution(held.note, reservation.attempt, reservation.worker_id)
             self.writer.begin(execution)
@@ -246,6 +248,16 @@ class WorkerProcess:
                 return self._execution(held.note, attempt, worker_id)
             if refusal is not Refusal.LEASE_LOST:
                 self._refuse(held.note, refusal)
+                return None
+            self.stage.actors.sleep(HEARTBEAT_MS // 4)
+
+    def _reserved_late(self, note: Note, delivery: Delivery) -> Reservation | None:
+        while True:
+            [answer] = self._reserved([delivery])
+            if answer.refusal is None:
+                return answer
+            if answer.refusal is not Refusal.LEASE_LOST:
+                self._refuse(note, answer.refusal)
                 return None
             self.stage.actors.sleep(HEARTBEAT_MS // 4)
 
