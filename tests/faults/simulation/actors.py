@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from greenlet import getcurrent, greenlet
 
 from lastword.errors import LedgerUnavailable
 from tests.faults.simulation.moves import Fault
+
+T = TypeVar("T")
 
 #: A moment that does not come.
 NEVER = 1 << 60
@@ -67,7 +70,9 @@ class Actors:
         self, name: str, body: Callable[[], None], *, process: str, is_outsider: bool = False
     ) -> None:
         """Add an actor, which begins with its first turn."""
-        self.by_name[name] = Actor(name, process, is_outsider, greenlet(lambda _: body(), self._hub))
+        self.by_name[name] = Actor(
+            name, process, is_outsider, greenlet(lambda _: body(), self._hub)
+        )
 
     def ready(self) -> list[Actor]:
         """Those whose turn it may be now."""
@@ -141,12 +146,11 @@ class Actors:
         self._hub.switch()
         actor.waits_for, actor.wakes_at = None, 0
 
-    def insist(self, call: Callable[[], object]) -> None:
-        """Repeat a call of the ledger until it answers."""
+    def insist(self, call: Callable[[], T]) -> T:
+        """Repeat a call of the ledger until it answers; its answer."""
         while True:
             try:
-                call()
-                return
+                return call()
             except LedgerUnavailable:
                 self.sleep(100)
 

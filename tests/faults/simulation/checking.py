@@ -75,7 +75,7 @@ class Checks:
             self._require_bounded(execution)
 
     def require_startable(self, execution: Execution) -> None:
-        """I5 and the policy: nobody else is well at work on it, and what may not repeat does not."""
+        """I5: nobody else is well at work on it; and what may not repeat itself does not."""
         seen = self._now()
         for other in self._stage.journal.of_run(execution.run_id):
             assert not self._is_well(seen, other), f"{execution} beside {other}"
@@ -120,7 +120,9 @@ class Checks:
 
     def _require_told_once(self) -> None:
         # I10: the person who started it, once it has ended, once.
-        told = Counter(self._connection.execute("SELECT run_id, user_id FROM lastword_notification"))
+        told = Counter(
+            self._connection.execute("SELECT run_id, user_id FROM lastword_notification")
+        )
         expected = {
             (run_id, row["initiator_id"]): 1
             for run_id, row in self.seen.runs.items()

@@ -165,7 +165,9 @@ class Queues:
             if holder is not None:
                 return MessageEvidence(MessageState.HELD, holder)
             return MessageEvidence(MessageState.READY)
-        return MessageEvidence(MessageState.DEAD_LETTERED if ref in self.dead else MessageState.GONE)
+        return MessageEvidence(
+            MessageState.DEAD_LETTERED if ref in self.dead else MessageState.GONE
+        )
 
 
 @dataclass(frozen=True, slots=True)

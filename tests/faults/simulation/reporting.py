@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lastword.errors import LedgerUnavailable
-from lastword.identity import RunId
 from lastword.policy import Policy
 from lastword.reasons import Reason
 from lastword.service.values import AttemptEnd, PutOff, Retry, Sending
@@ -63,9 +62,7 @@ class Reports:
     def _end(
         self, execution: Execution, verb: str, outcome: Outcome, reason: Reason | None
     ) -> None:
-        end = AttemptEnd(
-            execution.run_id, execution.attempt, execution.worker_id, outcome, reason
-        )
+        end = AttemptEnd(execution.run_id, execution.attempt, execution.worker_id, outcome, reason)
         told = (execution.run_id, execution.attempt, execution.worker_id, outcome)
         self.stage.journal.reported.add(told)
         self.process.writer.end(Ended(verb, end, execution, buries=verb == "fail"))
@@ -85,16 +82,13 @@ class Reports:
 
     def _save_retry(self, execution: Execution) -> None:
         # The broker is sent nothing: the run is queued without a message, and found so.
-        dispatches: dict[RunId, int] = {}
         told = self._told(execution, None)
-        self.stage.actors.insist(lambda: dispatches.update(self.stage.runs.retry([told])))
+        dispatches = self.stage.actors.insist(lambda: self.stage.runs.retry([told]))
         if execution.run_id in dispatches:
             execution.is_open = False
             return
-        asked: list[bool] = []
-        runs = self.stage.runs
-        self.stage.actors.insist(lambda: asked.append(runs.is_asked_to_stop(execution.run_id)))
-        if asked[-1]:
+        runs, run_id = self.stage.runs, execution.run_id
+        if self.stage.actors.insist(lambda: runs.is_asked_to_stop(run_id)):
             self._end(execution, "cancelled", Outcome.CANCELLED, Reason.CANCELLED_BY_OPERATOR)
         else:
             self._end(execution, "fail", Outcome.FAILED, Reason.THROTTLED)
@@ -121,9 +115,8 @@ class Reports:
             Reason.THROTTLED,
         )
         self.stage.actors.wait_for(lambda: self.process.writer.is_idle)
-        dispatches: dict[RunId, int] = {}
         runs = self.stage.runs
-        self.stage.actors.insist(lambda: dispatches.update(runs.defer([deferral])))
+        dispatches = self.stage.actors.insist(lambda: runs.defer([deferral]))
         if execution.run_id not in dispatches:
             self._end(execution, "fail", Outcome.FAILED, Reason.THROTTLED)
             return

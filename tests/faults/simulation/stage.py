@@ -36,7 +36,7 @@ from tests.faults.simulation.moves import (
     Start,
     Stop,
 )
-from tests.faults.simulation.queues import QUEUE, Note, Queues, Sender
+from tests.faults.simulation.queues import DELAYED, QUEUE, Note, Queues, Sender
 from tests.faults.simulation.turns import PERSON, LedgerOfTurns
 from tests.faults.simulation.worker import LEASE_TTL_S, WorkerProcess
 
@@ -231,7 +231,8 @@ class Stage:
         row = self.checks.seen.runs.get(run_id)
         note = self.queues.notes.get(row["message_ref"] or "") if row else None
         if note is not None:
-            self.queues.put(QUEUE, replace(note, ref=self.queues.new_ref(), due_ms=0))
+            queue = DELAYED if note.due_ms else QUEUE
+            self.queues.put(queue, replace(note, ref=self.queues.new_ref()))
 
     def _new_run_id(self, start: Start) -> RunId:
         run_id = _run_id(len(self.starts) + 1)

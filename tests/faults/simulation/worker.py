@@ -5,17 +5,20 @@ Its threads keep to what Lastword's middleware does, call by call, on the real s
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lastword.errors import LedgerUnavailable
-from lastword.identity import RunId, WorkerId
+from lastword.identity import WorkerId
 from lastword.policy import OnLoss
 from lastword.service.reserving import BEGIN_WITHIN_MS
-from lastword.service.values import Delivery, Refusal, Reservation, Sending
+from lastword.service.values import Delivery, Refusal, Reservation
 from lastword.service.workers import NewWorker
 from tests.faults.simulation.actors import BrokerLost
+from tests.faults.simulation.consuming import Consumer, Held, delivery_of
 from tests.faults.simulation.journal import Execution
 from tests.faults.simulation.moves import Does
 from tests.faults.simulation.queues import DELAYED, QUEUE, Note
@@ -28,18 +31,8 @@ if TYPE_CHECKING:
 HEARTBEAT_MS = 2_000
 LEASE_TTL_S = 10.0
 
-#: Messages that a worker has in its hands and has not begun.
-PREFETCH = 2
+#: Attempts at once.
 THREADS = 2
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Held:
-    """A message in a worker's hands; without a reservation if it had no lease to reserve with."""
-
-    note: Note
-    reservation: Reservation | None
-    since: int
 
 
 @dataclass(slots=True, eq=False)
@@ -53,16 +46,16 @@ class WorkerProcess:
     stage: Stage
     name: str
     worker_ids: list[WorkerId] = field(default_factory=list)
-    inbox: list[Held] = field(default_factory=list)
     claiming: set[Delivery] = field(default_factory=set)
-    waiting: list[Note] = field(default_factory=list)
     lease_until: int = 0
     last_beat_ms: int = 0
     is_stopping: bool = False
+    consumer: Consumer = field(init=False)
     writer: Writer = field(init=False)
     reports: Reports = field(init=False)
 
     def __post_init__(self) -> None:
+        self.consumer = Consumer(self.stage, self)
         self.writer = Writer(self.stage, self.name)
         self.reports = Reports(self.stage, self)
 
@@ -91,8 +84,8 @@ class WorkerProcess:
 
     def _live(self) -> None:
         self._boot()
-        self._spawn("consumer", self._consume)
-        self._spawn("delays", self._consume_delayed)
+        self._spawn("consumer", self.consumer.consume)
+        self._spawn("delays", self.consumer.consume_delayed)
         self._spawn("writer", self.writer.run)
         for number in range(1, THREADS + 1):
             self._spawn(f"thread-{number}", self._work)
@@ -132,80 +125,15 @@ class WorkerProcess:
         for item in mine:
             fenced = beat.current.get(item.run_id) != item.attempt
             item.is_cancelled = item.is_cancelled or fenced or item.run_id in beat.cancel
-        for held in [held for held in self.inbox if held.note.run_id in beat.cancel]:
+        for held in [held for held in self.consumer.inbox if held.note.run_id in beat.cancel]:
             # Another thread may have taken it since.
-            if held in self.inbox:
-                self.inbox.remove(held)
+            if held in self.consumer.inbox:
+                self.consumer.inbox.remove(held)
                 self._release([held])
                 self.stage.runs.cancel([held.note.run_id], by="operator")
 
-    def _consume(self) -> None:
-        queue = self.stage.queues
-        while True:
-            self.stage.actors.wait_for(
-                lambda: (
-                    bool(queue.ready[QUEUE]) and len(self.inbox) < PREFETCH and not self.is_stopping
-                )
-            )
-            try:
-                self._admit(queue.fetch(QUEUE, self.name, PREFETCH))
-            except BrokerLost:
-                self.stage.actors.sleep(100)
-
-    def _admit(self, notes: Sequence[Note]) -> None:
-        marked = [self._accepted(note) for note in notes]
-        asked: dict[Delivery, Note] = {}
-        refused: list[tuple[Note, Refusal]] = []
-        for note in marked:
-            delivery = delivery_of(note)
-            if self._works_on(delivery):
-                refused.append((note, Refusal.RUNNING))
-            elif delivery in asked or any(delivery_of(held.note) == delivery for held in self.inbox):
-                refused.append((note, Refusal.HELD))
-            else:
-                asked[delivery] = note
-        since = self.stage.actors.now
-        for note, answer in zip(asked.values(), self._reserved(list(asked)), strict=True):
-            if answer.refusal not in (None, Refusal.LEASE_LOST):
-                refused.append((note, answer.refusal))
-            else:
-                held = None if answer.refusal else answer
-                self.inbox.append(Held(note, held, since))
-        for note, why in refused:
-            self._refuse(note, why)
-
-    def _accepted(self, note: Note) -> Note:
-        if note.dispatch is not None:
-            return note
-        run = self.stage.new_run(note.run_id, message_ref=note.ref)
-        self.stage.actors.insist(lambda: self.stage.runs.accept([run]))
-        return replace(note, dispatch=1)
-
-    def _reserved(self, asked: list[Delivery]) -> list[Reservation]:
-        answers: list[Reservation] = []
-        worker_id = self.worker_id
-
-        def reserve() -> None:
-            answers[:] = self.stage.runs.reserve(asked, worker_id=worker_id)
-
-        self.stage.actors.insist(reserve)
-        return answers
-
-    def _refuse(self, note: Note, why: Refusal) -> None:
-        if why is Refusal.HELD:
-            refs: dict[RunId, str | None] = {}
-            runs = self.stage.runs
-            self.stage.actors.insist(lambda: refs.update(runs.message_refs([note.run_id])))
-            if refs.get(note.run_id) == note.ref:
-                return
-        try:
-            self.stage.require_refusable(note)
-            bury = why is Refusal.UNKNOWN_RUN
-            self.stage.queues.acknowledge(self.name, [note.ref], bury=bury)
-        except BrokerLost:
-            return
-
-    def _works_on(self, delivery: Delivery) -> bool:
+    def works_on(self, delivery: Delivery) -> bool:
+        """Whether some message of that dispatch has become an attempt of this worker."""
         return any(
             (item.run_id, item.dispatch) == delivery and item.worker_id == self.worker_id
             for item in self.open()
@@ -213,11 +141,11 @@ class WorkerProcess:
 
     def _work(self) -> None:
         while True:
-            self.stage.actors.wait_for(lambda: bool(self.inbox))
-            held = self.inbox.pop(0)
+            self.stage.actors.wait_for(lambda: bool(self.consumer.inbox))
+            held = self.consumer.inbox.pop(0)
             delivery = delivery_of(held.note)
-            if delivery in self.claiming or self._works_on(delivery):
-                self._refuse(held.note, Refusal.RUNNING)
+            if delivery in self.claiming or self.works_on(delivery):
+                self.consumer.refuse(held.note, Refusal.RUNNING)
                 continue
             self.claiming.add(delivery)
             execution = self._begun(held, delivery)
@@ -235,29 +163,24 @@ class WorkerProcess:
             self.writer.begin(execution)
             return execution
         while True:
-            claims: list[tuple[int, WorkerId, Refusal | None]] = []
             worker_id = self.worker_id
-
-            def claim(worker_id: WorkerId = worker_id) -> None:
-                [answer] = self.stage.runs.claim([delivery], worker_id=worker_id)
-                claims.append((answer.attempt, worker_id, answer.refusal))
-
-            self.stage.actors.insist(claim)
-            attempt, worker_id, refusal = claims[-1]
-            if refusal is None:
-                return self._execution(held.note, attempt, worker_id)
-            if refusal is not Refusal.LEASE_LOST:
-                self._refuse(held.note, refusal)
+            [claim] = self.stage.actors.insist(
+                partial(self.stage.runs.claim, [delivery], worker_id=worker_id)
+            )
+            if claim.refusal is None:
+                return self._execution(held.note, claim.attempt, worker_id)
+            if claim.refusal is not Refusal.LEASE_LOST:
+                self.consumer.refuse(held.note, claim.refusal)
                 return None
             self.stage.actors.sleep(HEARTBEAT_MS // 4)
 
     def _reserved_late(self, note: Note, delivery: Delivery) -> Reservation | None:
         while True:
-            [answer] = self._reserved([delivery])
+            [answer] = self.consumer.reserved([delivery])
             if answer.refusal is None:
                 return answer
             if answer.refusal is not Refusal.LEASE_LOST:
-                self._refuse(note, answer.refusal)
+                self.consumer.refuse(note, answer.refusal)
                 return None
             self.stage.actors.sleep(HEARTBEAT_MS // 4)
 
@@ -296,30 +219,6 @@ class WorkerProcess:
             self.stage.kill(self.name, is_seen=True)
         self.reports.report(execution, does)
 
-    def _consume_delayed(self) -> None:
-        queue, actors = self.stage.queues, self.stage.actors
-        while True:
-            first = min((note.due_ms for note in self.waiting), default=1 << 60)
-            actors.wait_for(lambda: bool(queue.ready[DELAYED]), until=first)
-            try:
-                if queue.ready[DELAYED]:
-                    self.waiting += queue.fetch(DELAYED, self.name, 5)
-                for note in [note for note in self.waiting if note.due_ms <= actors.now]:
-                    self.waiting.remove(note)
-                    self._hand_on(note)
-            except BrokerLost:
-                # The consumer starts anew; what it had in memory stays in its hold.
-                self.waiting.clear()
-                actors.sleep(100)
-
-    def _hand_on(self, note: Note) -> None:
-        ref = self.stage.queues.new_ref()
-        if note.dispatch is not None:
-            sending = Sending(note.run_id, note.dispatch, QUEUE, ref)
-            self.stage.actors.insist(lambda: self.stage.runs.sent([sending]))
-        self.stage.queues.enqueue(QUEUE, [replace(note, ref=ref, due_ms=0)])
-        self.stage.queues.acknowledge(self.name, [note.ref])
-
     def _release(self, given: Sequence[Held]) -> None:
         for held in given:
             if held.reservation is not None and held.reservation.worker_id is not None:
@@ -327,21 +226,14 @@ class WorkerProcess:
                 self.stage.runs.release([delivery], worker_id=held.reservation.worker_id)
 
     def _leave(self) -> None:
-        given, self.inbox = self.inbox, []
+        given, self.consumer.inbox = self.consumer.inbox, []
         self.stage.actors.insist(lambda: self._release(given))
-        try:
+        with contextlib.suppress(BrokerLost):
             self.stage.queues.requeue(self.name, [held.note.ref for held in given])
-        except BrokerLost:
-            pass
         self.stage.actors.wait_for(self._is_done)
         self.stage.actors.insist(lambda: self.stage.workers.end(self.worker_id))
         self.stage.end_process(self.name)
 
     def _is_done(self) -> bool:
-        busy = self.inbox or self.claiming or self.open() or not self.writer.is_idle
+        busy = self.consumer.inbox or self.claiming or self.open() or not self.writer.is_idle
         return bool(self.worker_ids) and not busy
-
-
-def delivery_of(note: Note) -> Delivery:
-    """Which delivery a message is."""
-    return Delivery(note.run_id, note.dispatch or 1)
