@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from lastword.errors import LedgerUnavailable
 from lastword.identity import WorkerId
-from lastword.policy import OnLoss
 from lastword.service.reserving import BEGIN_WITHIN_MS
 from lastword.service.values import Delivery, Refusal, Reservation
 from lastword.service.workers import NewWorker
@@ -190,7 +189,7 @@ class WorkerProcess:
         return (
             now - held.since < BEGIN_WITHIN_MS
             and not reservation.probation
-            and policy.on_worker_lost is OnLoss.REDISPATCH
+            and policy.may_repeat
             and reservation.worker_id == self.worker_id
             and now < self.lease_until
             and self.writer.is_reaching
