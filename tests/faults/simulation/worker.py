@@ -112,7 +112,10 @@ class WorkerProcess:
         beat = self.stage.workers.heartbeat(
             self.worker_id,
             lease_ttl_s=LEASE_TTL_S,
-            working=[item.run_id for item in mine],
+            working=[
+                *(item.run_id for item in mine),
+                *sorted(run_id for run_id, _ in self.claiming),
+            ],
             listed_at_ms=self.last_beat_ms,
             draining=self.is_stopping,
         )
@@ -158,16 +161,20 @@ class WorkerProcess:
             return None
         if self._may_begin(held, reservation):
             assert reservation.worker_id is not None
-            execution = self._execution(held.note, reservation.attempt, reservation.worker_id)
+            execution = self._execution(
+                held.note, reservation.attempt, reservation.worker_id, self.stage.actors.now
+            )
             self.writer.begin(execution)
             return execution
+        # Its attempt may begin with the first of these, whatever is heard of it.
+        asked = self.stage.actors.now
         while True:
             worker_id = self.worker_id
             [claim] = self.stage.actors.insist(
                 partial(self.stage.runs.claim, [delivery], worker_id=worker_id)
             )
             if claim.refusal is None:
-                return self._execution(held.note, claim.attempt, worker_id)
+                return self._execution(held.note, claim.attempt, worker_id, asked)
             if claim.refusal is not Refusal.LEASE_LOST:
                 self.consumer.refuse(held.note, claim.refusal)
                 return None
@@ -195,7 +202,7 @@ class WorkerProcess:
             and self.writer.is_reaching
         )
 
-    def _execution(self, note: Note, attempt: int, worker_id: WorkerId) -> Execution:
+    def _execution(self, note: Note, attempt: int, worker_id: WorkerId, began_ms: int) -> Execution:
         assert note.dispatch is not None
         execution = Execution(
             note.run_id,
@@ -205,7 +212,7 @@ class WorkerProcess:
             self.name,
             note.ref,
             note.retries,
-            self.stage.actors.now,
+            began_ms,
         )
         self.stage.begin(execution)
         return execution
