@@ -64,7 +64,7 @@ def _look_closely(seed: int, *, moves: int) -> int:
     ledger = new_ledger()
     lived = live(ledger, seed, moves=moves)
     if lived.failure is None:
-        print(f"seed {seed} holds: {lived.calls} calls, {lived.runs} runs")
+        print(f"seed {seed} holds: {lived.calls} calls, {lived.runs} runs, {lived.mark}")
         return 0
     mark = mark_of(lived.failure)
 

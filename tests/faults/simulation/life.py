@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -79,7 +80,7 @@ class Lived:
         turns: how many turns were taken, to the end.
         runs: how many runs were started.
         virtual_ms: how much time passed in it.
-        end: the tables' last words, to compare lives by.
+        mark: of all that was done and came of it, to compare lives by.
     """
 
     moves: tuple[Move, ...]
@@ -89,7 +90,7 @@ class Lived:
     turns: int
     runs: int
     virtual_ms: int
-    end: tuple[tuple[object, ...], ...]
+    mark: str
 
 
 def new_ledger() -> LedgerOfTurns:
@@ -125,8 +126,13 @@ def replay(ledger: LedgerOfTurns, moves: Sequence[Move], *, with_worker: bool) -
     return _led(stage, lead, list(moves), with_worker=with_worker)
 
 
-def _led(stage: Stage, lead: object, made: list[Move], *, with_worker: bool) -> Lived:
-    assert callable(lead)
+def require_sound(lived: Lived) -> None:
+    """Raise what did not hold in a life, if anything did not."""
+    if lived.failure is not None:
+        raise lived.failure
+
+
+def _led(stage: Stage, lead: Callable[[], None], made: list[Move], *, with_worker: bool) -> Lived:
     failure: BaseException | None = None
     try:
         lead()
@@ -144,7 +150,7 @@ def _led(stage: Stage, lead: object, made: list[Move], *, with_worker: bool) -> 
         turns=stage.actors.turns,
         runs=len(stage.starts),
         virtual_ms=stage.actors.now - FIRST_MS,
-        end=told,
+        mark=hashlib.sha256(f"{made}{told}".encode()).hexdigest()[:16],
     )
 
 
