@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -102,6 +103,9 @@ class Breaker:
             raise error()
         answer = act()
         if how is Breakage.LOST:
+            if isinstance(answer, sqlite3.Cursor):
+                # One that is half read would keep the file locked.
+                answer.close()
             raise error()
         return answer
 

@@ -12,6 +12,7 @@ from lastword.policy import OnLoss
 from lastword.reading.freshness import freshness_sql
 from lastword.service.counters import Counted
 from lastword.service.reconciling import CANCEL_BOUND_MS
+from lastword.service.values import Reservation
 from lastword.states import RECONCILERS, Source
 from lastword.storage.ledger import Row
 from tests.faults import picture
@@ -83,6 +84,15 @@ class Checks:
             if policy.on_worker_lost is OnLoss.FAIL:
                 assert not other.has_died, f"{execution} repeats {other}"
 
+    def require_free(self, reservation: Reservation) -> None:
+        """I5, before the start: one live worker, the current delivery, not asked to stop."""
+        seen = self._now()
+        row = seen.runs[reservation.run_id]
+        assert (row["status"], row["dispatch"]) == ("queued", reservation.dispatch), row
+        assert row["holder"] == reservation.worker_id, row
+        assert row["cancel_requested_at"] is None, row
+        assert seen.is_alive(reservation.worker_id), row
+
     def require_settled(self, execution: Execution) -> None:
         """I7: a message is acknowledged once the ledger holds what became of its attempt."""
         row = self._now().runs[execution.run_id]
@@ -148,6 +158,10 @@ class Checks:
         good = row["outcome"] in ("succeeded", "partially_succeeded")
         assert not good or row["closed_by"] in REPORTED, row
         assert row["outcome"] != "failed" or row["reason"], row
+        children = self.seen.children_of(row["id"]) if good else []
+        assert all(child["status"] == "completed" for child in children), f"{row} without them"
+        if row["outcome"] == "succeeded":
+            assert all(child["outcome"] == "succeeded" for child in children), row
 
     def _require_bounded(self, execution: Execution) -> None:
         # I8: what ends its worker is not delivered for ever.

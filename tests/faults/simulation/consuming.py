@@ -91,7 +91,13 @@ class Consumer:
     def reserved(self, asked: list[Delivery]) -> list[Reservation]:
         """Reserve deliveries for the worker that this process is now."""
         worker_id = self.process.worker_id
-        return self.stage.actors.insist(lambda: self.stage.runs.reserve(asked, worker_id=worker_id))
+        answers = self.stage.actors.insist(
+            lambda: self.stage.runs.reserve(asked, worker_id=worker_id)
+        )
+        for answer in answers:
+            if answer.refusal is None:
+                self.stage.checks.require_free(answer)
+        return answers
 
     def refuse(self, note: Note, why: Refusal) -> None:
         """Drop a message that means nothing any more, or never did."""
@@ -103,7 +109,7 @@ class Consumer:
         try:
             if why is not Refusal.RUNNING:
                 # What this worker works on itself needs no message any more.
-                self.stage.require_refusable(note)
+                self.stage.checks.require_refusable(note)
             bury = why is Refusal.UNKNOWN_RUN
             self.stage.queues.acknowledge(self.process.name, [note.ref], bury=bury)
         except BrokerLost:

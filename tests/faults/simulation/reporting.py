@@ -143,7 +143,7 @@ class Reports:
         if execution.is_open:
             # The writer does, once it has written the end.
             return
-        self.stage.require_settled(execution)
+        self.stage.checks.require_settled(execution)
         try:
             self.stage.queues.acknowledge(self.process.name, [execution.ref])
         except BrokerLost:

@@ -176,14 +176,6 @@ class Stage:
         """The policy of a run's operation."""
         return POLICIES[self.starts[run_id].operation]
 
-    def require_settled(self, execution: Execution) -> None:
-        """See `Checks.require_settled`."""
-        self.checks.require_settled(execution)
-
-    def require_refusable(self, note: Note) -> None:
-        """See `Checks.require_refusable`."""
-        self.checks.require_refusable(note)
-
     def new_run(self, run_id: RunId, **fields: object) -> NewRun:
         """The request for a run that somebody starts."""
         start = self.starts[run_id]

@@ -106,7 +106,7 @@ class Writer:
     def _acknowledge(self, ended: Sequence[Ended]) -> None:
         for item in ended:
             while True:
-                self.stage.require_settled(item.execution)
+                self.stage.checks.require_settled(item.execution)
                 try:
                     self.stage.queues.acknowledge(
                         self.process, [item.execution.ref], bury=item.buries
