@@ -327,13 +327,19 @@ def test_whichever_call_of_a_worker_breaks_its_work_is_done_and_told_once(
         place.settle()
     sites = sorted({site for site in place.breaker.calls if not site.startswith("a test")})
     assert len(sites) > 10
+    # Which of the two is told apart nowhere but here: one of them on each database is enough.
+    own = Breakage.REFUSED if place.scene.ledger.is_one_file else Breakage.LOST
     missed = []
-    for number, site in enumerate(sites):
-        for how in Breakage if IS_LONG else [list(Breakage)[number % 2]]:
+    for site in sites:
+        for how in Breakage if IS_LONG else [own]:
             place.breaker.arm(how, site=site, here=False)
             work()
             place.settle()
+            # A beat makes its calls a little later.
+            with suppress(AssertionError):
+                until(lambda: bool(place.breaker.broken), within_s=1)
             if not place.breaker.broken:
                 missed.append(site)
             place.breaker.rest()
-    assert len(missed) < len(sites) / 2, missed
+    # What a beat asks of the runs in hand, if it found any: only by luck it does.
+    assert len(missed) <= 3, missed
