@@ -29,11 +29,15 @@ NOTICED = (
     "a verdict on a queued run: NOT_IN_HAND",
     "what a live worker holds: known.listed_at > lastword_run.held_at + {BEGIN_WITHIN_MS}",
     "leases: one that has run out is none",
+    "reserve: LEASE_IS_LIVE",
+    "finish: HAS_NO_CHILDREN",
+    "defer: _IN_TIME",
     "count off: completed_at IS NULL",
 )
 
 #: Those that it takes more lives to miss.
 NOTICED_LATE = (
+    "reserve: NOT_ASKED_TO_STOP",
     "reserve: MAY_HOLD",
     "gather: HAS_RETURNED",
     "cancel a queued run: NOT_IN_HAND",
