@@ -122,13 +122,12 @@ class Breaker:
 
 @contextmanager
 def broken(breaker: Breaker, how: Breakage, number: int) -> Iterator[None]:
-    """Break one call of what is done here, which has to make it."""
+    """Break one call of what is done here, if it makes so many."""
     breaker.arm(how, number=number)
     try:
         yield
     finally:
         breaker.rest()
-    assert breaker.broken, f"there is no call {number}"
 
 
 def _lost() -> Exception:

@@ -77,7 +77,7 @@ class Place:
 
     def settle(self) -> None:
         """Sweep until every run has its last word; each was executed as often as it should be."""
-        until(self._is_settled, within_s=30, what="the last word of every run")
+        until(self._is_settled, within_s=60, what="the last word of every run")
         assert self.executed == self.expected
         with self.scene.ledger.session():
             rows = self.scene.ledger.execute(
@@ -237,7 +237,7 @@ def test_a_message_that_is_sent_again_is_a_run_of_its_own_and_none_is_lost(place
         again = place.number()
         with broken(place.breaker, how, number), suppress(LastwordError, redis.ConnectionError):
             place.actor().send(again)
-    until(place._is_settled, within_s=30)
+    until(place._is_settled, within_s=60)
     # Not asked for again here: what was refused was not accepted, all else was done once.
     assert place.executed <= place.expected
     assert place.executed.total() == _accepted(place)
@@ -341,5 +341,5 @@ def test_whichever_call_of_a_worker_breaks_its_work_is_done_and_told_once(
             if not place.breaker.broken:
                 missed.append(site)
             place.breaker.rest()
-    # What a beat asks of the runs in hand, if it found any: only by luck it does.
-    assert len(missed) <= 3, missed
+    # A beat asks for more where it finds a run in hand, which is luck.
+    assert len(missed) < len(sites) / 3, missed
