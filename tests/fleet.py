@@ -96,3 +96,9 @@ def kill_worker() -> None:
     """A job that takes its worker with it, each time."""
     note("begin")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dramatiq.actor(operation="fleet.once", actor_name="kill_worker_once")
+def kill_worker_once() -> None:
+    """Work that its policy never repeats, and that takes its worker with it at once."""
+    kill_worker.fn()

@@ -121,6 +121,7 @@ def declare(broker: Broker) -> None:
         ("work", "fleet.work"),
         ("once", "fleet.once"),
         ("kill_worker", "fleet.work"),
+        ("kill_worker_once", "fleet.once"),
         ("hog", "fleet.work"),
         ("lose_consumer", "fleet.work"),
         ("keep_loop", "fleet.work"),

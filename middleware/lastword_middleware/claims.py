@@ -55,10 +55,12 @@ class Claims:
         """Whether the start of this delivery may be recorded after the fact, with its end.
 
         Not on probation, not with an old reservation, and not while the ledger or this worker's
-        lease is in doubt.
+        lease is in doubt. Nor where the run may not be repeated: if this worker died before the
+        start was written, whoever is given the message next would take it for one not begun.
         """
         return (
-            held.is_fresh
+            self.tracker.config.policy(held.reservation.operation).may_repeat
+            and held.is_fresh
             and not held.reservation.probation
             and held.reservation.worker_id == self.tracker.worker_id
             and self.tracker.lease_is_live

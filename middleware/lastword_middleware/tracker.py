@@ -138,9 +138,11 @@ class Tracker:
             return Asked()
         owed, self._owed = self._owed, []
         self.give_back(owed)
+        # A claim whose answer is on its way may be an attempt already that nobody works on yet.
+        claimed = self.work.claimed_runs()
         attempts = [item for item in self.work.open_attempts() if item.worker_id == self.worker_id]
         asked = time.monotonic()
-        beat = self._beat(self.worker_id, attempts)
+        beat = self._beat(self.worker_id, attempts, claimed)
         if beat is None:
             self._lease_until = 0.0
             # None: it has stopped while this beat was under way, and stays so.
@@ -176,7 +178,9 @@ class Tracker:
         self._owed += kept
         return kept
 
-    def _beat(self, worker_id: WorkerId, attempts: Sequence[OpenAttempt]) -> Beat | None:
+    def _beat(
+        self, worker_id: WorkerId, attempts: Sequence[OpenAttempt], claimed: Sequence[RunId]
+    ) -> Beat | None:
         progress = [
             Progress(attempt.run.run_id, attempt.run.attempt, counts)
             for attempt in attempts
@@ -187,7 +191,9 @@ class Tracker:
             beat = self.workers.heartbeat(
                 worker_id,
                 lease_ttl_s=self.config.lease_ttl,
-                working=[attempt.run.run_id for attempt in attempts],
+                working=list(
+                    dict.fromkeys([*(attempt.run.run_id for attempt in attempts), *claimed])
+                ),
                 # This list was drawn after the last beat had been written, and perhaps long
                 # before this one will be: a claim since then may be missing from it.
                 listed_at_ms=self._last_beat_ms,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from dramatiq.broker import MessageProxy
 
 from lastword.current import CurrentRun
-from lastword.identity import WorkerId
+from lastword.identity import RunId, WorkerId
 from lastword_middleware.options import dispatch_of
 
 
@@ -91,6 +91,14 @@ class Work:
         """The claim that was reserved has become an attempt, or nothing."""
         with self._lock:
             self._claiming.discard(_key(message))
+
+    def claimed_runs(self) -> list[RunId]:
+        """The runs that threads are about to begin: perhaps begun, for all that the ledger knows.
+
+        To be read before the attempts that they become.
+        """
+        with self._lock:
+            return [RunId(run_id) for run_id, _ in self._claiming]
 
     def defer(self, message: MessageProxy) -> None:
         """The end of this message's attempt was given to the writer, which acknowledges it."""

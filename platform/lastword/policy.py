@@ -125,6 +125,11 @@ class Policy:
         return ("worker", *bridge, *self.reconcilers, "operator")
 
     @property
+    def may_repeat(self) -> bool:
+        """Whether a run whose worker is lost may be tried again."""
+        return self.on_worker_lost is OnLoss.REDISPATCH and self.max_deliveries > 1
+
+    @property
     def truth_within(self) -> float:
         """Seconds from acceptance, or from the moment it is due, to the last word at the latest.
 

@@ -16,8 +16,9 @@ from lastword.config import Config
 from lastword.errors import LedgerUnavailable, SchemaError
 from lastword.identity import RunId, WorkerId
 from lastword.reasons import Reason
-from lastword.service.values import Delivery, Reservation, Verdict
+from lastword.service.values import Claim, Delivery, Reservation, Verdict
 from lastword.states import Source, Status
+from lastword.storage.ledger import Row
 from lastword_middleware import reclaiming
 from tests.support import Scene, until
 from tests.workers import StartWorker, tracker_of
@@ -161,6 +162,37 @@ def test_an_attempt_whose_run_was_closed_is_interrupted(
     assert kinds == ["accepted", "claimed", "completed", "late_result"]
     assert scene.row(row["id"])["reason"] == "stale_running"
     until(lambda: broker.client.hlen("dramatiq:default.msgs") == 0)  # type: ignore[attr-defined]
+
+
+def test_a_run_whose_claim_is_not_answered_yet_is_told_of_with_every_beat(
+    broker: Broker, scene: Scene, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dramatiq.actor(operation="report.once", broker=broker)
+    def once() -> None: ...
+
+    tracker = tracker_of(broker)
+    claim, answered = tracker.runs.claim, threading.Event()
+
+    def slow(deliveries: Sequence[Delivery], *, worker_id: WorkerId) -> list[Claim]:
+        claims = claim(deliveries, worker_id=worker_id)
+        assert answered.wait(20)
+        return claims
+
+    monkeypatch.setattr(tracker.runs, "claim", slow)
+    run_id = once.send().message_id
+    start_worker()
+
+    def told() -> Row | None:
+        row = scene.row(run_id)
+        with scene.ledger.session():
+            [worker] = scene.ledger.execute("SELECT * FROM lastword_worker")
+        # The beats after which a reconciler takes a run that is not listed for abandoned.
+        late = row["claimed_at"] is not None and worker["listed_at"] > row["claimed_at"] + 500
+        return worker if late else None
+
+    assert run_id in until(told)["working"]
+    answered.set()
+    assert scene.completed(run_id)["outcome"] == "succeeded"
 
 
 def test_a_worker_that_has_stopped_is_not_reborn_by_a_beat_that_was_under_way(

@@ -54,6 +54,17 @@ def test_a_run_that_may_not_be_repeated_is_failed_when_its_worker_is_killed(flee
     assert len(fleet.journal("begin")) == 1
 
 
+def test_a_run_that_may_not_be_repeated_is_not_even_if_its_worker_dies_at_once(
+    fleet: Fleet,
+) -> None:
+    fleet.supervisor.run("scheduler", "scheduler")
+    fleet.worker()
+    run_id = fleet.start("kill_worker_once")
+    row = fleet.scene.completed(run_id)
+    assert (row["outcome"], row["reason"]) == ("failed", "worker_lost")
+    assert len(fleet.journal("begin")) == 1
+
+
 def test_a_job_that_kills_its_worker_is_delivered_three_times_and_no_more(fleet: Fleet) -> None:
     fleet.supervisor.run("scheduler", "scheduler")
     fleet.worker()

@@ -1,0 +1,1 @@
+"""A simulation of everybody who touches a run, one call at a time, under a seeded schedule."""

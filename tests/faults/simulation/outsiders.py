@@ -1,0 +1,114 @@
+"""Those who do not work on runs: applications, operators, schedulers, sentinels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from lastword.errors import LedgerUnavailable
+from lastword.identity import RunId, WorkerId
+from lastword.losses import recover_losses
+from lastword.service.requests import Acceptance
+from lastword.states import Source
+from tests.faults.simulation.actors import BrokerLost
+from tests.faults.simulation.moves import Start
+from tests.faults.simulation.queues import DELAYED, QUEUE, Note
+
+if TYPE_CHECKING:
+    from lastword_scheduler.generic import GenericReconciler
+    from tests.faults.simulation.stage import Stage
+
+#: Milliseconds for which a sentinel tries to write what it saw.
+REPORT_WITHIN_MS = 20_000
+
+Body = Callable[[], None]
+
+
+def application(stage: Stage, run_id: RunId, start: Start) -> Body:
+    """Starts one run: its row first, its message second. A lost answer is asked for once more."""
+    queue = DELAYED if start.delay_s else QUEUE
+    due_ms = stage.actors.now + start.delay_s * 1000 if start.delay_s else 0
+    note = Note(stage.queues.new_ref(), run_id, None if start.unmarked else 1, 0, due_ms)
+
+    def begin() -> None:
+        run = stage.new_run(run_id, message_queue=queue, message_ref=note.ref)
+        for _ in range(2):
+            try:
+                [accepted] = stage.runs.accept([run])
+            except LedgerUnavailable:
+                continue
+            same = accepted.run_id == run_id
+            assert same or accepted.result is not Acceptance.ACCEPTED
+            if same:
+                send(stage, queue, note)
+            return
+
+    return begin if not start.unmarked else lambda: send(stage, queue, note)
+
+
+def send(stage: Stage, queue: str, note: Note) -> None:
+    """Send a message; an error means that nobody knows."""
+    try:
+        stage.queues.enqueue(queue, [note])
+    except BrokerLost:
+        return
+
+
+def operator(stage: Stage, run_id: RunId) -> Body:
+    """Asks for a run to stop; a lost answer is asked for once more."""
+
+    def cancel() -> None:
+        for _ in range(2):
+            try:
+                stage.runs.cancel([run_id], by="ada")
+                return
+            except LedgerUnavailable:
+                continue
+
+    return cancel
+
+
+def scheduler(stage: Stage) -> Body:
+    """Sweeps, and gives back what dead workers hold."""
+
+    def run() -> None:
+        from tests.faults.simulation.stage import reconciler_of
+
+        reconciler = reconciler_of(stage)
+        while True:
+            stage.actors.sleep(stage.sweep_every_ms)
+            try:
+                reconciler.sweep()
+                _rescue(stage, reconciler)
+            except (LedgerUnavailable, BrokerLost):
+                continue
+
+    return run
+
+
+def sentinel(stage: Stage, worker_ids: Sequence[WorkerId]) -> Body:
+    """Has seen the end of a worker's process, and insists on reporting it for a while."""
+    deadline = stage.actors.now + REPORT_WITHIN_MS
+
+    def report() -> None:
+        while stage.actors.now < deadline:
+            try:
+                for worker_id in worker_ids:
+                    stage.workers.lose(worker_id, cause={"seen": "its end"})
+                recover_losses(
+                    stage.ledger, stage.sender, worker_ids, source=Source.SENTINEL, evidence={}
+                )
+                return
+            except LedgerUnavailable:
+                stage.actors.sleep(200)
+
+    return report
+
+
+def _rescue(stage: Stage, reconciler: GenericReconciler) -> None:
+    # What `BrokerRescue` does, on the broker that is here.
+    if reconciler.contact.leases_tell:
+        stage.workers.lose_expired()
+    for worker in stage.workers.unrescued():
+        stage.queues.give_back(worker["broker_id"])
+        stage.workers.rescued([worker["id"]])

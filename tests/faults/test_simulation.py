@@ -1,0 +1,160 @@
+"""Lives by the hundred, each call of everybody in an order that a seed draws; see `simulation`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.campaigns import IS_LONG, volume
+from tests.faults.simulation import moves
+from tests.faults.simulation.life import live, new_ledger, replay, require_sound
+from tests.faults.simulation.moves import Boot, Flush, Go, Kill, Move, Pass, Start
+from tests.faults.simulation.shrinking import code_of, shrink
+from tests.faults.test_mutations import MUTATIONS, ROOT, copy_of_the_package
+
+#: Lives that are led here; `python -m tests.faults.simulation` leads as many as one likes.
+LIVES = volume(160, long=10_000)
+
+#: Guards that some life of the first few misses. Many others only matter where two things go wrong
+#: at once, or stand behind another one.
+NOTICED = (
+    "the move: status in the arrow's origins",
+    "where a message is: completed_at IS NULL",
+    "a verdict on a queued run: NOT_IN_HAND",
+    "what a live worker holds: known.listed_at > lastword_run.held_at + {BEGIN_WITHIN_MS}",
+    "leases: one that has run out is none",
+    "reserve: LEASE_IS_LIVE",
+    "finish: HAS_NO_CHILDREN",
+    "defer: _IN_TIME",
+    "count off: completed_at IS NULL",
+)
+
+#: Those that it takes more lives to miss.
+NOTICED_LATE = (
+    "reserve: NOT_ASKED_TO_STOP",
+    "reserve: MAY_HOLD",
+    "gather: HAS_RETURNED",
+    "cancel a queued run: NOT_IN_HAND",
+)
+
+SEEDS_TO_NOTICE = 400
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    # Thousands of lines a second that nobody reads.
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def simulate(*arguments: str, platform: Path, hash_seed: str) -> subprocess.CompletedProcess[str]:
+    """`python -m tests.faults.simulation`, with this folder in the place of `platform`."""
+    roots = [platform, *(ROOT / name for name in ("middleware", "jobs", "scheduler"))]
+    return subprocess.run(
+        [sys.executable, "-m", "tests.faults.simulation", *arguments],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, roots)),
+            "PYTHONHASHSEED": hash_seed,
+        },
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_whoever_comes_first_every_run_gets_one_honest_last_word() -> None:
+    ledger = new_ledger()
+    calls = 0
+    for seed in range(LIVES):
+        lived = live(ledger, seed)
+        if lived.failure is not None:
+            lived.failure.add_note(f"python -m tests.faults.simulation --seed {seed}")
+            raise lived.failure
+        calls += lived.calls
+    assert calls > 100 * LIVES
+
+
+def test_a_seed_is_the_same_life_in_every_process() -> None:
+    told = {
+        simulate("--seed", "7", platform=ROOT / "platform", hash_seed=hash_seed).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(told) == 1
+    assert "seed 7 holds" in told.pop()
+
+
+def test_moves_that_are_drawn_can_be_made_again_from_their_code() -> None:
+    ledger = new_ledger()
+    lived = live(ledger, 11)
+    code = code_of(lived.moves, with_worker=lived.with_worker, name="seed_11")
+    told = code[code.index("[") : code.rindex("]") + 1]
+    again = replay(ledger, eval(told, vars(moves)), with_worker=lived.with_worker)
+    assert again.mark == lived.mark
+
+
+def test_a_life_that_breaks_is_told_by_what_breaks_it() -> None:
+    broken: list[Move] = [Boot(), Pass(1), Flush(), Go("a"), Pass(2), Go("b", "lost"), Boot()]
+    fewest = shrink(broken, lambda left: Flush() in left and any(isinstance(m, Go) for m in left))
+    assert fewest == [Flush(), Go("b")]
+
+
+def test_a_run_is_left_to_the_worker_whose_claim_of_it_was_not_answered() -> None:
+    # Found as seed 3440: the answer to its claim was lost, its heartbeats went on, and the
+    # schedulers took it for abandoned.
+    found: list[Move] = [
+        Boot(),
+        Start(operation="report.once", does=("succeeds",)),
+        Go("worker-1/heart"),
+        Go("worker-1/heart"),
+        Go("application-1"),
+        Go("application-1"),
+        Go("application-1"),
+        Go("worker-1/consumer"),
+        Go("worker-1/consumer"),
+        Go("worker-1/consumer"),
+        Go("worker-1/thread-1"),
+        Go("worker-1/thread-1", "lost"),
+        Pass(4_001),
+        Go("worker-1/heart"),
+        Go("worker-1/heart"),
+        Pass(4_001),
+    ]
+    require_sound(replay(new_ledger(), found, with_worker=True))
+
+
+def test_a_run_that_may_not_be_repeated_is_begun_once_whatever_its_worker_had_written() -> None:
+    found: list[Move] = [
+        Boot(),
+        Start(operation="report.once", does=("succeeds",)),
+        Go("worker-1/heart"),
+        Go("application-1"),
+        Go("application-1"),
+        Go("application-1"),
+        Go("worker-1/consumer"),
+        Go("worker-1/consumer"),
+        Go("worker-1/consumer"),
+        Go("worker-1/thread-1"),
+        Go("worker-1/thread-1"),
+        Kill("worker-1"),
+    ]
+    require_sound(replay(new_ledger(), found, with_worker=True))
+
+
+@pytest.mark.parametrize("name", [*NOTICED, *(NOTICED_LATE if IS_LONG else ())])
+def test_a_guard_that_is_taken_away_is_noticed(name: str, tmp_path: Path) -> None:
+    [mutation] = [item for item in MUTATIONS if item.name == name]
+    copy_of_the_package(tmp_path, mutation.edits)
+    done = simulate("--stop", "--seeds", str(SEEDS_TO_NOTICE), platform=tmp_path, hash_seed="0")
+    assert [*tmp_path.rglob("*.imported")], "what was tried was not the copy"
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.stdout.startswith("seed "), done.stdout + done.stderr
