@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test faults-long bench demo up docs reference links clean
+.PHONY: help setup check test faults-long bench demo up docs reference links walk clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ docs: $(READY) ## Build the site of the documentation into build/site, strictly
 
 reference: $(READY) ## Write docs/reference anew, from the code
 	@$(BIN)/python -m docs.building.reference
+
+walk: $(READY) ## Walk the tutorial in a fresh clone, and print what each step takes
+	@$(BIN)/python -m tests.documents.walk
 
 links: $(READY) ## Ask every link of the documentation to another host whether it is there
 	@$(BIN)/python -m docs.building.links --ask

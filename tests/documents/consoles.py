@@ -18,7 +18,8 @@ OTHERS = {
     *("cd", "cp", "createdb", "createuser", "curl", "docker", "dramatiq", "export", "flask"),
     *("fastapi", "git", "kill", "kubectl", "mkdir", "openssl", "psql", "pytest", "redis-cli"),
     *("redis-server", "sed", "source", "supervisorctl", "systemctl", "uvicorn", "rabbitmq-server"),
-    *("python3", "rabbitmqctl", "eval", "echo", "cat", "django-admin"),
+    *("python3", "rabbitmqctl", "eval", "echo", "cat", "django-admin", "ln", "sleep", "wait"),
+    "./redis-server",
 }
 
 #: What ends one command of a line and begins the next.
