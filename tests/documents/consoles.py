@@ -22,6 +22,12 @@ OTHERS = {
     "./redis-server",
 }
 
+#: A command of ours whose output becomes part of a line.
+_INNER = re.compile(r"\$\((lastword [^|)]*)")
+
+#: A line that keeps what a command prints.
+_KEPT = re.compile(r"[a-z]+=\$\(.*\)")
+
 #: What ends one command of a line and begins the next.
 _JOINTS = ("|", "||", "&&", "&", ";")
 
@@ -65,18 +71,19 @@ def require_commands(block: Block) -> None:
 
 def simple_commands(line: str) -> list[list[str]]:
     """The commands that a line joins, without variables set in front of them and redirections."""
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
+    inner = [shlex.split(found) for found in _INNER.findall(line)]
+    if _KEPT.fullmatch(line):
+        return inner
+    line = re.sub(r"\s\d?>{1,2}(?:&\d| ?\S+)", "", line)
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
     lexer.whitespace_split = True
     parts: list[list[str]] = [[]]
-    words = iter(lexer)
-    for word in words:
+    for word in lexer:
         if word in _JOINTS:
             parts.append([])
-        elif set(word) <= set("<>") and word:
-            next(words)
         elif parts[-1] or not re.match(r"[A-Z_]+=", word):
             parts[-1].append(word)
-    return [part for part in parts if part]
+    return [*inner, *(part for part in parts if part)]
 
 
 def _require(words: list[str], line: str) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from lastword.config import load_config
 from lastword.errors import ConfigError
-from lastword.storage.ledger import Ledger
+from lastword.storage.opening import open_ledger
 from lastword.timing import chain_of, violations
 from tests.documents.blocks import ROOT, Block, blocks_of, pages, python_of
 from tests.documents.consoles import require_commands, require_parsed
@@ -66,8 +66,12 @@ def test_what_is_taken_in_is_there() -> None:
                 )
 
 
-@pytest.mark.parametrize("page", [page for page in pages() if python_of(page).strip()])
-def test_the_python_of_a_page_runs_from_top_to_bottom(page: str, stand: Stand) -> None:
+def runs(page: str) -> bool:
+    return bool(python_of(page).strip()) or any(b.marker == "run" for b in blocks_of(page))
+
+
+@pytest.mark.parametrize("page", filter(runs, pages()))
+def test_a_page_runs_from_top_to_bottom_and_prints_what_it_says(page: str, stand: Stand) -> None:
     run_python(page, stand)
     for block in blocks_of(page):
         if block.marker == "run":
@@ -78,21 +82,6 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page: str, stand: Stand) -
 def test_a_python_file_that_a_page_shows_can_be_imported(block: Block, stand: Stand) -> None:
     stand.write_files(block.page)
     import_file(block, stand)
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        page
-        for page in pages()
-        if not python_of(page).strip() and any(b.marker == "run" for b in blocks_of(page))
-    ],
-)
-def test_the_commands_of_a_page_print_what_it_says(page: str, stand: Stand) -> None:
-    stand.write_files(page)
-    for block in blocks_of(page):
-        if block.marker == "run":
-            run_console(block, stand)
 
 
 @each(of("console"))
@@ -119,8 +108,7 @@ def read_yaml(text: str) -> None:
 
 def read_ini(text: str) -> None:
     parser = configparser.RawConfigParser(strict=False)
-    parser.optionxform = str  # type: ignore[method-assign,assignment]
-    parser.read_string(text)
+    parser.read_string(text if text.lstrip().startswith("[") else f"[file]\n{text}")
 
 
 READ: dict[str, Callable[[str], object]] = {
@@ -136,10 +124,11 @@ def test_what_is_read_by_programs_can_be_read(block: Block) -> None:
 
 
 @each(of("sql"))
-def test_every_statement_fits_the_ledger(block: Block, sqlite_ledger: Ledger) -> None:
-    for statement in filter(str.strip, block.text.split(";")):
-        with sqlite_ledger.session():
-            sqlite_ledger.execute(f"EXPLAIN {statement}")
+def test_every_statement_fits_the_ledger(block: Block, new_postgres_url: str) -> None:
+    ledger = open_ledger(new_postgres_url)
+    with ledger.session():
+        ledger.execute(f"EXPLAIN {block.text}")
+    ledger.close()
 
 
 @each(of("promql"))

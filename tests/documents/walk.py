@@ -1,7 +1,7 @@
-"""Walks the tutorial as a person would: `python -m tests.documents.walk` prints what each step took.
+"""Walks the tutorial as a person would, and prints what each step took.
 
-In a fresh clone of what is committed, in an environment of its own, typing what the page says and
-nothing else. Ports that are taken on this machine are the only thing that is changed.
+`python -m tests.documents.walk` does it in a fresh clone of what is committed, in an environment of
+its own, typing what the page says and nothing else. Only ports are changed, which may be taken here.
 """
 
 from __future__ import annotations
