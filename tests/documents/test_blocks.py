@@ -70,7 +70,7 @@ def runs(page: str) -> bool:
     return bool(python_of(page).strip()) or any(b.marker == "run" for b in blocks_of(page))
 
 
-@pytest.mark.parametrize("page", filter(runs, pages()))
+@pytest.mark.parametrize("page", [page for page in pages() if runs(page)])
 def test_a_page_runs_from_top_to_bottom_and_prints_what_it_says(page: str, stand: Stand) -> None:
     run_python(page, stand)
     for block in blocks_of(page):

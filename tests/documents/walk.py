@@ -1,7 +1,7 @@
 """Walks the tutorial as a person would, and prints what each step took.
 
 `python -m tests.documents.walk` does it in a fresh clone of what is committed, in an environment of
-its own, typing what the page says and nothing else. Only ports are changed, which may be taken here.
+its own, typing what the page says and nothing else. Only ports that may be taken are changed.
 """
 
 from __future__ import annotations
