@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 #: Seconds that a host may take.
 WITHIN_S = 20.0
 
-_LINK = re.compile(r"\]\((https?://[^)\s#]+)|<(https?://[^>\s#]+)>")
+#: In place, in angle brackets, or defined by a name for what refers to it.
+_LINK = re.compile(
+    r"\]\((https?://[^)\s#]+)|<(https?://[^>\s#]+)>|^\[[^]]+\]: (https?://[^\s#]+)", re.MULTILINE
+)
 
 
 def links() -> list[str]:
@@ -30,7 +33,7 @@ def links() -> list[str]:
 
 def _of(text: str) -> Iterator[str]:
     for found in _LINK.finditer(text):
-        yield found[1] or found[2]
+        yield found[1] or found[2] or found[3]
 
 
 def fault(link: str) -> str:
