@@ -27,14 +27,14 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "reasons.md": lambda _: reasons_page(),
 }
 
-_NOTE = "<!-- Written by `make reference` from the code. Change the code, not this page. -->\n\n"
+_NOTE = "\n\n<!-- Written by `make reference` from the code. Change the code, not this page. -->\n"
 
 
 def pages() -> Iterator[tuple[Path, str]]:
     """Every page, as the code has it now."""
     with tempfile.TemporaryDirectory() as folder:
         for name, write in PAGES.items():
-            yield FOLDER / name, _NOTE + write(Path(folder)).rstrip() + "\n"
+            yield FOLDER / name, write(Path(folder)).rstrip() + _NOTE
 
 
 def main() -> None:
