@@ -140,11 +140,6 @@ def test_every_query_asks_for_series_that_are_told(block: Block) -> None:
         assert block.text.count(opened) == block.text.count(closed)
 
 
-@each(of("console"))
-def test_a_console_names_no_place_of_ours(block: Block) -> None:
-    assert "/work/" not in block.text
-
-
 def test_a_command_that_is_not_there_is_found() -> None:
     with pytest.raises(AssertionError, match="no command halt"):
         require_parsed(["runs", "halt"], "lastword runs halt")
