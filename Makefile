@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test faults-long bench demo up clean
+.PHONY: help setup check test faults-long bench demo up docs reference links walk clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -43,5 +43,18 @@ demo: $(READY) ## Run the whole system, kill and empty things, and see every run
 up: $(READY) ## The system of the demo, kept running until Ctrl-C
 	@$(BIN)/lastword up
 
+docs: $(READY) ## Build the site of the documentation into build/site, strictly
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean --quiet
+	@echo "build/site/index.html"
+
+reference: $(READY) ## Write docs/reference anew, from the code
+	@$(BIN)/python -m docs.building.reference
+
+walk: $(READY) ## Walk the tutorial in a fresh clone, and print what each step takes
+	@$(BIN)/python -m tests.documents.walk
+
+links: $(READY) ## Ask every link of the documentation to another host whether it is there
+	@$(BIN)/python -m docs.building.links --ask
+
 clean: ## Remove what was installed and cached here
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis

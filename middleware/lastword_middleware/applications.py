@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import dramatiq
 from dramatiq.broker import Broker
@@ -43,6 +45,7 @@ def load(module: str) -> None:
         InvalidInputs: it cannot be imported, or has no such broker.
     """
     name, _, attribute = module.partition(":")
+    _search_here()
     try:
         loaded = importlib.import_module(name)
     except LastwordError:
@@ -67,3 +70,11 @@ def load(module: str) -> None:
             expected="MODULE or MODULE:BROKER",
         )
     dramatiq.set_broker(broker)
+
+
+def _search_here() -> None:
+    # A script's path begins with its own folder. Dramatiq's command puts ours in front of it: what
+    # `lastword worker shop` serves, `lastword check --app shop` has to find.
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)

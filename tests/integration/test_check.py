@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -159,3 +161,22 @@ def test_what_is_unsafe_does_not_start_unless_it_is_allowed(
     assert "timing rule 3 (beats-in-lease)" in first
     assert "timing rule 6 (drain-in-stop-wait)" in second
     assert mend == "lastword: or start it as it is with --allow-unsafe-timing"
+
+
+def test_an_application_in_the_current_folder_is_found_as_a_worker_finds_it(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "lastword.toml").write_text(
+        f"[lastword]\nshipped_operations = false\n{FLEET_OPERATIONS}"
+    )
+    (tmp_path / "app_of_this_folder.py").write_text("from tests.fleet import broker as broker\n")
+    done = subprocess.run(
+        # The script, as people have it: `python -m` would look into this folder by itself.
+        [Path(sys.executable).with_name("lastword"), "check", "--app", "app_of_this_folder"],
+        cwd=tmp_path,
+        env={**settings, "LASTWORD_CONFIG": "lastword.toml", "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
