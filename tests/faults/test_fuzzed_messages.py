@@ -19,11 +19,14 @@ from dramatiq.broker import Broker
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lastword.config import Config
 from lastword.identity import DEEPEST
+from lastword.storage.ledger import Row
 from lastword_middleware.delivered import LAST_MOMENT_MS, decoded, ref_of
 from lastword_middleware.errors import SendRefused
 from lastword_middleware.options import LONGEST_TRACE_VALUE, TRACE, dispatch_of, trace_of
 from lastword_scheduler.dead_letters import _read
+from lastword_scheduler.timetable import generic_reconciler
 from tests.campaigns import volume
 from tests.fuzzing import ODD_TEXTS, changed, depths, fuzzed, json_bytes, nested, texts, values
 from tests.support import Scene, until
@@ -205,11 +208,20 @@ def test_what_would_nest_too_deep_is_refused_where_it_is_sent(broker: Broker) ->
         build.send(json.loads(nested(DEEPEST + 1)))
 
 
+def runs(scene: Scene) -> list[Row]:
+    with scene.ledger.session():
+        return scene.ledger.execute("SELECT id, status, outcome, reason, payload FROM lastword_run")
+
+
 def test_any_rubbish_on_a_queue_is_ended_or_buried_and_the_good_is_done(
-    broker: Broker, scene: Scene, start_worker: StartWorker, campaign: Campaign
+    broker: Broker,
+    config: Config,
+    scene: Scene,
+    start_worker: StartWorker,
+    campaign: Campaign,
 ) -> None:
     seen: list[object] = []
-    rubbish = drawn(volume(120, long=5000))
+    rubbish = drawn(volume(120, long=2000))
 
     @dramatiq.actor(operation="report.build", broker=broker)
     def build(*args: object, **kwargs: object) -> None:
@@ -227,13 +239,19 @@ def test_any_rubbish_on_a_queue_is_ended_or_buried_and_the_good_is_done(
         sent = [good.send(place) for _ in range(3)]
         for one in sent:
             assert scene.completed(one.message_id)["outcome"] == "succeeded"
+    reconciler = generic_reconciler(config, scene.ledger)
+
+    def is_over() -> bool:
+        # A retry that such options break is lost in the queue, and made up for from the ledger.
+        reconciler.sweep()
+        return campaign.is_done() and all(row["status"] == "completed" for row in runs(scene))
+
     try:
-        until(campaign.is_done, within_s=60)
+        until(is_over, within_s=60)
     except AssertionError:
-        raise AssertionError(f"left: {campaign.left()}, {campaign.messages()}") from None
-    with scene.ledger.session():
-        rows = scene.ledger.execute("SELECT id, status, outcome, reason FROM lastword_run")
-    assert [row for row in rows if row["status"] != "completed"] == []
+        open_runs = [row for row in runs(scene) if row["status"] != "completed"]
+        raise AssertionError(f"{campaign.left()}, {campaign.messages()}, {open_runs}") from None
+    rows = runs(scene)
     assert all(row["reason"] or row["outcome"] == "succeeded" for row in rows)
     assert campaign.dead_letters() > 0
     assert all(thread.is_alive() for thread in (*worker.workers, *worker.consumers.values()))
