@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import dramatiq
 import pytest
@@ -15,6 +16,7 @@ from lastword.identity import WorkerId
 from lastword.policy import INTERRUPT_GRACE_S
 from lastword_middleware.ends import Ends
 from lastword_middleware.errors import SendRefused
+from lastword_middleware.interrupting import CancelRequested
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.working import OpenAttempt
 from tests.support import POLICIES, Scene
@@ -99,8 +101,25 @@ def test_nothing_is_sent_from_inside_a_transaction_on_the_ledgers_own_file(
     build.send()
 
 
+@pytest.fixture
+def blocked() -> Iterator[int]:
+    """A thread that hears of no exception until it is let go, as in C code; its id."""
+    released = threading.Event()
+
+    def wait() -> None:
+        with suppress(CancelRequested):
+            released.wait()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert thread.ident is not None
+    yield thread.ident
+    released.set()
+    thread.join()
+
+
 def test_an_attempt_that_goes_on_past_its_limit_and_its_grace_ends_without_its_thread(
-    broker: Broker, scene: Scene, start_worker: StartWorker
+    broker: Broker, scene: Scene, start_worker: StartWorker, blocked: int
 ) -> None:
     start_worker()
     worker_id = tracker_of(broker).worker_id
@@ -108,8 +127,7 @@ def test_an_attempt_that_goes_on_past_its_limit_and_its_grace_ends_without_its_t
     too_late = opened(broker, scene, worker_id)
     for attempt, ago_s in ((in_its_grace, INTERRUPT_GRACE_S - 2), (too_late, 3600.0)):
         attempt.began, attempt.limit_s = time.monotonic() - 1.0 - ago_s, 1.0
-        # As in C code that holds its thread, and hears of no exception.
-        attempt.thread_id = threading.get_ident()
+        attempt.thread_id = blocked
     row = scene.completed(too_late.run.run_id)
     assert (row["outcome"], row["reason"]) == ("failed", "time_limit_exceeded")
     assert scene.row(in_its_grace.run.run_id)["status"] == "running"
