@@ -8,6 +8,11 @@ from dramatiq.broker import MessageProxy
 from dramatiq.errors import DecodeError
 from dramatiq.message import Message
 
+from lastword.identity import DEEPEST, nests_too_deep
+
+#: The end of the year 9999, in milliseconds since 1970.
+LAST_MOMENT_MS = 253_402_300_800_000
+
 
 class Delivered(MessageProxy):
     """A message with the text that it was in the queue.
@@ -41,7 +46,26 @@ def decoded(data: bytes | None, *, queue_name: str) -> Delivered | None:
         return None
     if not isinstance(message.args, list | tuple) or not isinstance(message.kwargs, dict):
         return None
+    nested = [message.args, message.kwargs, message.options]
+    if could_be_deep(data) and nests_too_deep(nested):
+        # It cannot even be named in a log line, by whoever comes to handle it.
+        return None
+    if not _is_moment(message.options.get("eta")):
+        return None
     return Delivered(message, data)
+
+
+def could_be_deep(text: str | bytes) -> bool:
+    """Whether a JSON text has enough brackets to nest too deep: a quick look before a slow one."""
+    if isinstance(text, bytes):
+        return text.count(b"[") + text.count(b"{") > DEEPEST
+    return text.count("[") + text.count("{") > DEEPEST
+
+
+def _is_moment(eta: object) -> bool:
+    # NaN has no place in the order of what waits; beyond the calendar nothing ever comes, and who
+    # fetched it would hold it for ever. What is no number Dramatiq takes for now.
+    return not isinstance(eta, int | float) or eta < LAST_MOMENT_MS
 
 
 def ref_of(message: MessageProxy | Message[Any]) -> str:

@@ -20,13 +20,13 @@ from dramatiq.middleware import Middleware
 from lastword.application import Letter, in_parts
 from lastword.config import Config
 from lastword.errors import InvalidInputs, PayloadTooLarge, UnknownOperation
-from lastword.identity import RunId
+from lastword.identity import DEEPEST, RunId, nests_too_deep
 from lastword.input_rules import one_of
 from lastword.logs import log_notice
 from lastword.service import RunService
 from lastword.service.values import Redispatched, Sending
 from lastword.storage.ledger import Ledger
-from lastword_middleware.delivered import ref_of
+from lastword_middleware.delivered import could_be_deep, ref_of
 from lastword_middleware.options import DISPATCH, OF_ONE_JOURNEY, TRACE, trace_of
 from lastword_middleware.ordering import Place
 from lastword_middleware.tracing import Tracing
@@ -260,12 +260,18 @@ def encoded(message: Message[Any], *, max_payload_bytes: int) -> str:
     try:
         text = message.encode().decode()
         json.loads(text, parse_constant=_refuse_constant)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInputs(
             f"a message for actor {message.actor_name!r} has no JSON form ({error})",
             expected="arguments that are numbers, texts, true, false, null, lists or objects",
             mend="send an id or a text instead of the object",
         ) from error
+    if could_be_deep(text) and nests_too_deep([message.args, message.kwargs, message.options]):
+        raise InvalidInputs(
+            f"a message for actor {message.actor_name!r} nests deeper than {DEEPEST} levels",
+            expected=f"arguments with at most {DEEPEST} levels of lists and objects",
+            mend="send a reference to the data",
+        )
     size = len(text.encode())
     if carried := trace_of(message.options):
         size -= len(json.dumps({TRACE: carried}))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NewType
 
 from uuid_utils.compat import uuid7
 
 #: The most characters of a run's id; the ledger's column holds no more.
 LONGEST_ID = 64
+
+#: The most levels of lists and objects inside each other that a message may have. Python gives up
+#: before a thousand, and where it does - in a log line, say - is where a worker thread ends.
+DEEPEST = 200
 
 _CANONICAL = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -45,6 +49,22 @@ def canonical_json(value: Any) -> str:
         ValueError: a number is NaN or infinite.
     """
     return _CANONICAL.encode(value)
+
+
+def nests_too_deep(value: object) -> bool:
+    """Whether lists and objects lie deeper in each other than a message may have them."""
+    layer = [value]
+    for _ in range(DEEPEST + 1):
+        layer = [inner for outer in layer for inner in _inside(outer)]
+        if not layer:
+            return False
+    return True
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def scope_key(scope: str | None, tenant_id: str | None) -> str | None:

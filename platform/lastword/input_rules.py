@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lastword.errors import InvalidInputs, StartRefused
-from lastword.identity import canonical_json
+from lastword.identity import DEEPEST, canonical_json, nests_too_deep
 
 #: Characters an initiator's id may have.
 MAX_NAME = 64
@@ -65,9 +65,15 @@ def require_json(inputs: Mapping[str, Any]) -> None:
     for name, value in inputs.items():
         try:
             canonical_json([name, value]).encode()
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise InvalidInputs(
-                f"input {name!r} of type {type(value).__name__} has no JSON form ({error})",
+                f"input {name!a} of type {type(value).__name__} has no JSON form ({error})",
                 expected="numbers, texts, true, false, null, and lists or objects of them",
                 mend="pass an id or a text instead of the object",
             ) from error
+        if nests_too_deep(value):
+            raise InvalidInputs(
+                f"input {name!a} has lists or objects more than {DEEPEST} levels deep",
+                expected=f"at most {DEEPEST} levels",
+                mend="send a reference to the data",
+            )

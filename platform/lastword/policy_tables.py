@@ -8,9 +8,13 @@ from typing import Any
 from lastword.access import Capability
 from lastword.errors import ConfigError
 from lastword.policy import GENERIC, LONGEST_RETRIES_S, OnLoss, Policy, retries_within
+from lastword.readers import LONGEST_S
 
-#: The longest duration, in seconds, that is a plan and not a slip: thirty years.
-LONGEST_S = 1e9
+#: The largest count of anything.
+LARGEST_COUNT = 2**31 - 1
+
+#: Characters of an operation's name; the ledger's column holds no more.
+LONGEST_NAME = 100
 
 #: Tries after the first, where nobody says otherwise and they fit.
 USUAL_RETRIES = 3
@@ -36,11 +40,16 @@ def policy_from_table(
     """
     faults = [
         f'{origin if isinstance(origin, str) else origin(key)}, [operations."{operation}"]: {fault}'
-        for key, fault in _field_faults(table)
+        for key, fault in [*_name_faults(operation), *_field_faults(table)]
     ]
     if faults:
         raise ConfigError(faults)
     return Policy(operation=operation, **_with_derived(table))
+
+
+def _name_faults(operation: str) -> Iterator[tuple[str, str]]:
+    if not 0 < len(operation) <= LONGEST_NAME or not operation.isprintable():
+        yield "", f"its name is {operation!a}; expected 1 to {LONGEST_NAME} printable characters"
 
 
 def _field_faults(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -71,7 +80,9 @@ def _capability(value: object) -> bool:
 
 
 def _count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return 0 <= value <= LARGEST_COUNT
 
 
 def _positive_count(value: object) -> bool:
@@ -100,8 +111,8 @@ _EXPECTED: Mapping[Callable[[object], bool], str] = {
     _duration: f"a number of seconds above 0, at most {LONGEST_S:g}",
     _wait: f"a number of seconds, 0 to {LONGEST_S:g}",
     _capability: f"one of {', '.join(Capability)}",
-    _count: "a whole number, 0 or more",
-    _positive_count: "a whole number, 1 or more",
+    _count: f"a whole number, 0 to {LARGEST_COUNT}",
+    _positive_count: f"a whole number, 1 to {LARGEST_COUNT}",
     _loss: "'fail' or 'redispatch'",
     _flag: "true or false",
     _text: "a text that is not empty",

@@ -12,17 +12,23 @@ from lastword.urls import text_value, url_reader, web_address
 #: The name of a host.
 _NAME = r"[A-Za-z0-9][A-Za-z0-9.\-]*"
 
+#: The longest duration, in seconds, that is a plan and not a slip: thirty years.
+LONGEST_S = 1e9
+
 #: The broker URL that means: the Redis that `lastword up` or `lastword demo` owns.
 EMBEDDED = "embedded"
 
 
-def _seconds(value: object) -> float:
+def seconds_value(value: object) -> float:
+    """`value` as a duration in seconds, whether it is a number or the text of one."""
     try:
         seconds = float(value) if isinstance(value, str | int | float) else -1.0
     except (ValueError, OverflowError):
         seconds = -1.0
     if isinstance(value, bool) or not 0 < seconds < float("inf"):
         raise ValueError("a number of seconds above 0")
+    if seconds > LONGEST_S:
+        raise ValueError(f"at most {LONGEST_S:g} seconds")
     return seconds
 
 
@@ -118,8 +124,8 @@ READERS: dict[str, Callable[[object], object]] = {
     "oidc_issuer": url_reader("http", "https", also=("",)),
     "oidc_client_id": text_value,
     "oidc_client_secret": text_value,
-    "session_idle": _seconds,
-    "session_lifetime": _seconds,
+    "session_idle": seconds_value,
+    "session_lifetime": seconds_value,
     "metrics_addr": web_address,
     "metrics_token": text_value,
     "secret_key": text_value,
@@ -128,16 +134,16 @@ READERS: dict[str, Callable[[object], object]] = {
     "graph_client_id": text_value,
     "graph_client_secret": text_value,
     "log_format": _log_format,
-    "heartbeat_interval": _seconds,
-    "lease_ttl": _seconds,
-    "sweep_interval": _seconds,
-    "sweep_deadline": _seconds,
-    "message_grace": _seconds,
-    "slot_grace": _seconds,
-    "retention": _seconds,
-    "worker_shutdown_timeout": _seconds,
-    "stop_wait": _seconds,
-    "rabbitmq_consumer_timeout": _seconds,
+    "heartbeat_interval": seconds_value,
+    "lease_ttl": seconds_value,
+    "sweep_interval": seconds_value,
+    "sweep_deadline": seconds_value,
+    "message_grace": seconds_value,
+    "slot_grace": seconds_value,
+    "retention": seconds_value,
+    "worker_shutdown_timeout": seconds_value,
+    "stop_wait": seconds_value,
+    "rabbitmq_consumer_timeout": seconds_value,
     "max_payload_bytes": _bytes,
     "gc_threshold": _threshold,
     "one_cpu": _flag,

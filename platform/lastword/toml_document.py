@@ -34,13 +34,16 @@ class TomlDocument:
         """
         try:
             text = file.read_text(encoding="utf-8")
-            return cls(str(file), text, tomllib.loads(text))
+            content = tomllib.loads(text)
+            _require_shown(content)
+            return cls(str(file), text, content)
         except OSError as error:
             raise ConfigError(
                 [f"configuration file {file} cannot be read: {error.strerror}"],
                 mend="set LASTWORD_CONFIG to a readable TOML file, or unset it",
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
+            # Not all of it is the parser's own: numbers of thousands of digits, lists in lists.
             raise ConfigError([f"configuration file {file} is not TOML: {error}"]) from error
 
     def place(self, *path: str) -> str:
@@ -66,6 +69,15 @@ def line_of(text: str, path: Sequence[str]) -> int:
             return complete + 1
         complete = count
     return 1
+
+
+def _require_shown(value: Any) -> None:
+    # TOML promises 64 bits. Python reads more, and cannot always print it again.
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a whole number in it has more than 64 bits")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for item in inner:
+        _require_shown(item)
 
 
 def _has(document: Mapping[str, Any], path: Sequence[str]) -> bool:

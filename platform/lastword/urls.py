@@ -31,6 +31,8 @@ def text_value(value: object) -> str:
     """`value` if it is a text."""
     if not isinstance(value, str):
         raise TypeError("a text")
+    if "\0" in value:
+        raise ValueError("a text without NUL")
     return value
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from lastword.identity import RunId, WorkerId
 from lastword.service.pruning import BATCH, prune
-from lastword.service.values import AttemptEnd
+from lastword.service.values import AttemptEnd, Delivery
 from lastword.states import Outcome
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.retention import Retention
@@ -118,6 +118,21 @@ def test_ended_workers_go_once_they_are_old_and_no_active_run_names_them(scene: 
     with scene.ledger.session():
         rows = scene.ledger.execute("SELECT id FROM lastword_worker")
     assert {row["id"] for row in rows} == {busy, alive}
+
+
+def test_an_ended_worker_stays_while_it_is_young_or_holds_what_it_has_not_begun(
+    scene: Scene,
+) -> None:
+    young, holder = scene.worker(), scene.worker()
+    scene.runs.reserve([Delivery(scene.accept(), 1)], worker_id=holder)
+    for worker_id in (young, holder):
+        scene.workers.lose(worker_id, cause={})
+    with scene.ledger.transaction():
+        scene.ledger.execute(
+            f"UPDATE lastword_worker SET ended_at = 1 WHERE id = {scene.ledger.dialect.param}",
+            holder,
+        )
+    assert not prune(scene.ledger, older_than_s=60, is_enough=lambda: False)
 
 
 def test_a_sqlite_file_gives_the_pages_of_what_was_removed_back(sqlite_ledger: Ledger) -> None:

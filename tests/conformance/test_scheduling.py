@@ -134,6 +134,21 @@ def test_a_slot_that_was_noted_has_no_second_run_whatever_its_schedule_says(
         assert ledger.execute("SELECT COUNT(*) AS runs FROM lastword_run") == [{"runs": 1}]
 
 
+def test_a_slot_is_orphaned_once_its_run_is_gone_and_not_before(ledger: Ledger) -> None:
+    service = schedule_in(ledger)
+    [due] = service.due()
+    keep(service, due)
+    assert service.orphan_slots() == 0
+    with ledger.transaction():
+        for table in ("lastword_event", "lastword_run"):
+            ledger.execute(f"DELETE FROM {table}")
+        ledger.execute("UPDATE lastword_slot SET noted_at = 1")
+    assert service.orphan_slots() == 0, "what was noted long ago is not looked at"
+    with ledger.transaction():
+        ledger.execute(f"UPDATE lastword_slot SET noted_at = {ledger.dialect.now_ms}")
+    assert (service.orphan_slots(), service.orphan_slots()) == (1, 0)
+
+
 def test_slots_that_were_missed_are_noted_and_nothing_is_started_for_them(ledger: Ledger) -> None:
     service = schedule_in(ledger)
     [due] = service.due()

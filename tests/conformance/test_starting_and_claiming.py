@@ -8,7 +8,8 @@ import pytest
 
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId, new_run_id
-from lastword.service.requests import Acceptance, NewRun
+from lastword.reasons import Reason
+from lastword.service.requests import Acceptance, Denial, NewRun
 from lastword.service.values import Delivery, Refusal, Sending
 from lastword.storage.ledger import Ledger
 from tests.support import Scene, policy
@@ -64,6 +65,14 @@ def test_an_identity_is_free_again_once_its_run_is_completed(scene: Scene) -> No
     scene.runs.cancel([first], by="ada")
     [second] = scene.runs.accept([request(identity_hash="same")])
     assert second.result is Acceptance.ACCEPTED
+
+
+def test_a_start_finds_the_active_run_and_none_that_was_refused_since(scene: Scene) -> None:
+    active = scene.accept(identity_hash="same")
+    denial = Denial(Reason.WRITE_GATE_BLOCKED, "Writing is closed.")
+    scene.runs.refuse([request(identity_hash="same", denial=denial)])
+    [second] = scene.runs.accept([request(identity_hash="same")])
+    assert (second.run_id, second.result) == (active, Acceptance.DEDUPED)
 
 
 def test_two_requests_of_one_identity_in_one_batch_make_one_run(scene: Scene) -> None:

@@ -1,6 +1,7 @@
 """The guards of the service, each with what takes it away and the test that misses it.
 
-A mutation is a text in a file of `lastword/service` and what is put in its place. The text must be
+A mutation is a text in a file - of `lastword/service`, if nothing else is said - and what is put in
+its place. The text must be
 there exactly as often as is said, so that no refactoring turns a mutation into nothing unnoticed.
 """
 
@@ -8,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+SERVICE = "platform/lastword/service"
 
 GUARDS = "tests/conformance/test_guards.py"
 EVIDENCE = "tests/conformance/test_evidence_guards.py"
@@ -19,12 +23,23 @@ RECONCILING = "tests/conformance/test_reconciling.py"
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A text in a file of `lastword/service`, how often it is there, and what replaces it."""
+    """A text in a file, how often it is there, and what replaces it."""
 
     file: str
     old: str
     new: str
     times: int = 1
+    folder: str = SERVICE
+
+    @property
+    def package(self) -> Path:
+        """The package that the file is in, below the root of the project."""
+        return Path(*Path(self.folder).parts[:2])
+
+    @property
+    def place(self) -> Path:
+        """The file, below its source root."""
+        return Path(*Path(self.folder).parts[1:], self.file)
 
 
 @dataclass(frozen=True, slots=True)

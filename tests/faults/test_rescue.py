@@ -135,6 +135,16 @@ def test_a_process_without_lastword_is_judged_by_its_silence(
     assert rescue.sweep().acted == {"given_back": 1}
 
 
+def test_a_worker_of_ours_is_judged_by_its_lease_and_not_by_its_silence_to_redis(
+    rescue: BrokerRescue, scene: Scene, client: redis.Redis
+) -> None:
+    worker_of(scene, "ours")
+    hold(client, "ours", "default", "a")
+    client.zadd("dramatiq:__heartbeats__", {"ours": 1.0})
+    assert not rescue.sweep().acted
+    assert waiting(client, "default") == []
+
+
 def test_processes_that_are_long_gone_and_hold_nothing_are_forgotten(
     rescue: BrokerRescue, scene: Scene, client: redis.Redis
 ) -> None:

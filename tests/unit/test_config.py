@@ -209,7 +209,7 @@ def test_a_fault_of_a_policy_names_the_line_of_its_key(file: Path) -> None:
     found = faults({}, file)
     assert found[:2] == (
         f'{file}:9, [operations."policy.sync"]: max_retries is -1; '
-        "expected a whole number, 0 or more",
+        "expected a whole number, 0 to 2147483647",
         f"{file}:11, {ours}: running_stale_after is missing; {expected}",
     )
     assert found[2] == f"{file}:13, {ours}: time_limit is '1 min'; {expected}"

@@ -59,6 +59,13 @@ def normalise(captured: Captured, names: Names) -> Content:
     Raises:
         MalformedContent: it is not shaped as Graph shapes it.
     """
+    try:
+        return _normalised(captured, names)
+    except ValueError as error:
+        raise MalformedContent(f"a value that JSON does not have ({error})") from error
+
+
+def _normalised(captured: Captured, names: Names) -> Content:
     if not isinstance(captured.entity, dict):
         raise MalformedContent("a policy that is no object")
     unresolved = Unresolved()
@@ -150,4 +157,7 @@ def _in_order(value: Any, names: Names, unresolved: Unresolved, key: str = "") -
 
 def _named(items: Sequence[Any], kind: str, names: Names, unresolved: Unresolved) -> list[Any]:
     known = names.groups if kind == "group" else {}
-    return [item if item in _WORDS else unresolved.name(kind, known, item) for item in items]
+    return [
+        item if isinstance(item, str) and item in _WORDS else unresolved.name(kind, known, item)
+        for item in items
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class Reply:
     def of(cls, answer: httpx.Response) -> Reply:
         """What came over the wire."""
         try:
-            body = answer.json() if answer.content else {}
+            body = _json(answer.content) if answer.content else {}
         except (ValueError, RecursionError):
             # Cut off on its way, or a gateway's page.
             body = None
@@ -73,8 +74,8 @@ class Reply:
         body = item.get("body", {})
         if isinstance(body, str):
             try:
-                body = json.loads(body)
-            except ValueError:
+                body = _json(body)
+            except (ValueError, RecursionError):
                 body = None
         status = item.get("status")
         return cls(
@@ -118,6 +119,18 @@ def meaning_of(ask: Ask, reply: Reply | None) -> Meaning:
     if not isinstance(reply.body, dict):
         raise RequestRefused("The provider's answer is no object.")
     return Meaning.DONE
+
+
+def _json(content: bytes | str) -> Any:
+    return json.loads(content, parse_constant=_finite, parse_float=_finite)
+
+
+def _finite(text: str) -> float:
+    # Python reads more than JSON has, and nothing here could keep it.
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 def _refusal(reply: Reply) -> RequestRefused | PermissionDenied:

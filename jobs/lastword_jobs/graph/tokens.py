@@ -15,6 +15,10 @@ from lastword_jobs.graph.errors import AuthenticationFailed, Unreachable
 RENEW_BEFORE_S = 60.0
 
 
+#: What an answer of any shape does where a token is expected in it.
+_NOT_A_TOKEN = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """An application registered with the provider."""
@@ -83,6 +87,13 @@ class TokenCache:
             raise AuthenticationFailed("The provider refused the application's credentials.")
         try:
             body = answer.raise_for_status().json()
-            return str(body["access_token"]), float(body["expires_in"])
-        except (httpx.HTTPStatusError, ValueError, KeyError, TypeError) as error:
+            return _token_in(str(body["access_token"])), float(body["expires_in"])
+        except (httpx.HTTPStatusError, *_NOT_A_TOKEN) as error:
             raise Unreachable("The token endpoint gave no token.") from error
+
+
+def _token_in(text: str) -> str:
+    # It goes into a header.
+    if not text or not text.isascii() or not text.isprintable():
+        raise ValueError("a token that no header can hold")
+    return text

@@ -99,7 +99,12 @@ class Wire:
     def _url(self, path: str) -> str:
         if "://" not in path and not path.startswith("/"):
             return f"{self.base_url}/{path}"
-        own, given = urlsplit(self.base_url), urlsplit(path)
+        own = urlsplit(self.base_url)
+        try:
+            given = urlsplit(path)
+            httpx.URL(path)
+        except (ValueError, httpx.InvalidURL) as error:
+            raise RequestRefused("The provider's next page is at no address.") from error
         # Following a link to another host would hand it our token.
         if (own.scheme, own.netloc) != (given.scheme, given.netloc):
             raise RequestRefused("The provider's next page is on another host.")

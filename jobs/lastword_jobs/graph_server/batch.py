@@ -87,7 +87,10 @@ def _require_sound(request: Any, earlier: set[str]) -> None:
 
 
 def _inner(call: Call, request: Mapping[str, Any], number: int) -> Call:
-    parts = urlsplit(request["url"])
+    try:
+        parts = urlsplit(request["url"])
+    except ValueError:
+        raise bad_request("A url in a batch is none.") from None
     path = unquote(parts.path).lstrip("/")
     if parts.scheme or parts.netloc:
         raise bad_request("A url in a batch is relative to the version.")

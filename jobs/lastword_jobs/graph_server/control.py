@@ -120,7 +120,7 @@ def _said(act: Control) -> Callable[[Request], Awaitable[Response]]:
         try:
             content = await request.body()
             return JSONResponse(act(json.loads(content) if content else {}))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return JSONResponse({"error": str(error)}, status_code=400)
 
     return respond

@@ -57,7 +57,7 @@ class Sealer:
         """
         try:
             return self.keys.decrypt(sealed.encode()).decode()
-        except InvalidToken as error:
+        except (InvalidToken, ValueError) as error:
             raise Unsealable("no configured key opens it") from error
 
 

@@ -6,7 +6,7 @@ import itertools
 import shlex
 from pathlib import Path
 
-from lastword.deployment.documents import Table, items, table, texts
+from lastword.deployment.documents import Table, is_file, items, table, texts
 from lastword.deployment.spans import compose_s
 from lastword.deployment.units import Check, Read, Role, Unit, process_of
 
@@ -82,7 +82,7 @@ def _look(place: str, role: Role, keys: Table, read: Read, *, has_init: bool) ->
             "nothing reaps what its processes leave behind: a sentinel outlives its worker",
             "set init: true, or start an init in the image",
         )
-    again = keys.get("restart", "no")
+    again = str(keys.get("restart", "no"))
     if again not in {"always", "unless-stopped"}:
         read.find(
             Check.STARTED_AGAIN,
@@ -122,7 +122,7 @@ def _environment(keys: Table, folder: Path) -> dict[str, str]:
     given: dict[str, str] = {}
     named = keys.get("env_file")
     for file in [named] if isinstance(named, str) else texts(named):
-        if (folder / file).is_file():
+        if is_file(folder / file):
             given |= _pairs((folder / file).read_text(errors="replace").splitlines())
     environment = keys.get("environment")
     if isinstance(environment, list):

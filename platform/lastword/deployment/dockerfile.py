@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from lastword.deployment.documents import files_below
 from lastword.deployment.units import Check, Read
 
 _INITS = frozenset({"tini", "dumb-init", "catatonit"})
@@ -24,7 +25,7 @@ class _Stage:
 
 def read_dockerfiles(root: Path, read: Read) -> bool:
     """Read every Dockerfile below `root`; whether there is one and all of them start an init."""
-    files = sorted({*root.rglob("Dockerfile"), *root.rglob("*.Dockerfile")})
+    files = files_below(root, "Dockerfile", "*.Dockerfile")
     have_init = [_file(file, str(file.relative_to(root)), read) for file in files]
     return bool(have_init) and all(have_init)
 
@@ -107,7 +108,7 @@ def _instructions(text: str) -> list[tuple[str, str]]:
 def _exec_form(text: str) -> Sequence[str]:
     try:
         words = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     return [str(word) for word in words] if isinstance(words, list) else ()
 

@@ -9,6 +9,10 @@ from typing import Any
 from lastword.deployment.units import Check, Read
 from lastword.errors import LastwordError
 
+#: What the parser lets through of a value that it cannot make: a day that no month has, a tag that
+#: does not fit, lists in lists in lists.
+_LEFT_TO_PYTHON = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+
 #: A mapping of a document.
 Table = Mapping[str, Any]
 
@@ -19,7 +23,7 @@ def yaml_documents(root: Path, read: Read) -> Iterator[tuple[Path, Table]]:
     Raises:
         LastwordError: PyYAML is not installed.
     """
-    files = sorted([*root.rglob("*.yaml"), *root.rglob("*.yml")])
+    files = files_below(root, "*.yaml", "*.yml")
     if not files:
         return
     try:
@@ -33,6 +37,8 @@ def yaml_documents(root: Path, read: Read) -> Iterator[tuple[Path, Table]]:
         name = str(file.relative_to(root))
         try:
             documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+            # A hexadecimal number may be too long to be shown in a finding.
+            str(documents)
         except UnicodeDecodeError:
             read.find(Check.READABLE, name, "it is not UTF-8", "save it as UTF-8")
             continue
@@ -42,7 +48,24 @@ def yaml_documents(root: Path, read: Read) -> Iterator[tuple[Path, Table]]:
             problem = getattr(error, "problem", None) or "it cannot be read"
             read.find(Check.READABLE, place, f"it is not YAML: {problem}", "mend it")
             continue
+        except _LEFT_TO_PYTHON as error:
+            read.find(Check.READABLE, name, f"it cannot be read: {error}", "mend it")
+            continue
         yield from ((file, item) for item in documents if isinstance(item, Mapping))
+
+
+def files_below(root: Path, *patterns: str) -> list[Path]:
+    """Every file below `root` whose name fits one of some patterns."""
+    found = {file for pattern in patterns for file in root.rglob(pattern)}
+    return sorted(file for file in found if file.is_file())
+
+
+def is_file(file: Path) -> bool:
+    """Whether there is such a file; a name that no file can have is none."""
+    try:
+        return file.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def table(value: object) -> Table:

@@ -41,7 +41,7 @@ def read_kubernetes(documents: Sequence[tuple[str, Table]], read: Read) -> None:
         if item.get("kind") == "PodDisruptionBudget"
     ]
     for name, item in documents:
-        if item.get("kind") in _WORKLOADS:
+        if str(item.get("kind")) in _WORKLOADS:
             _workload(name, item, maps, budgets, read)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lastword.checks import Finding
 from lastword.config import DRAIN_MARGIN_S, EXIT_MARGIN_S, Config
 from lastword.deployment.units import Check, Read, Role, Unit, option
+from lastword.readers import seconds_value
 
 #: Seconds that a scheduler or a web needs to stop: 10 for what is under way, and to be gone.
 OTHERS_NEED_S = 15.0
@@ -35,8 +36,8 @@ def hold_to_the_chain(config: Config, read: Read) -> None:
 def _worker(unit: Unit, config: Config, read: Read) -> None:
     try:
         shutdown_s = _shutdown_s(unit, config)
-        told_s = float(unit.environment.get("LASTWORD_STOP_WAIT", config.stop_wait))
-        processes = int(option(unit.arguments, "--processes") or option(unit.arguments, "-p") or 1)
+        told_s = _seconds(unit.environment.get("LASTWORD_STOP_WAIT", config.stop_wait))
+        processes = _processes(unit)
     except ValueError as error:
         read.find(Check.READABLE, unit.place, f"{error}", "write durations as numbers")
         return
@@ -76,9 +77,23 @@ def _worker(unit: Unit, config: Config, read: Read) -> None:
 def _shutdown_s(unit: Unit, config: Config) -> float:
     milliseconds = option(unit.arguments, "--worker-shutdown-timeout")
     if milliseconds is not None:
-        return float(milliseconds) / 1000
+        return _seconds(milliseconds) / 1000
     given = unit.environment.get("LASTWORD_WORKER_SHUTDOWN_TIMEOUT")
-    return float(given) if given is not None else config.worker_shutdown_timeout
+    return config.worker_shutdown_timeout if given is None else _seconds(given)
+
+
+def _seconds(value: object) -> float:
+    try:
+        return seconds_value(value)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not {error}") from None
+
+
+def _processes(unit: Unit) -> int:
+    text = option(unit.arguments, "--processes") or option(unit.arguments, "-p") or "1"
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError(f"{text!r} is no number of processes")
+    return int(text)
 
 
 def _is_yes(unit: Unit, name: str) -> bool:

@@ -20,7 +20,7 @@ _SYSTEMD = {
 #: The Compose specification; a number needs its unit.
 _COMPOSE = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-_PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)")
+_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ]*)")
 
 
 def systemd_s(text: str) -> float:
@@ -53,9 +53,13 @@ def whole_s(value: object) -> float:
     Raises:
         ValueError: it is none.
     """
-    text = str(value)
-    if isinstance(value, bool) or not re.fullmatch(r"\d+", text.strip()):
-        raise ValueError("a whole number of seconds, 0 or more, without a unit")
+    expected = "a whole number of seconds, 0 or more, without a unit"
+    # Hexadecimal numbers of YAML may be longer than Python prints them.
+    if isinstance(value, bool) or (isinstance(value, int) and value >= 2**63):
+        raise ValueError(expected)
+    text = str(value).strip()
+    if not re.fullmatch(r"\d+", text, re.ASCII):
+        raise ValueError(expected)
     return float(text)
 
 

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from lastword.deployment.documents import files_below
 from lastword.deployment.spans import whole_s
 from lastword.deployment.units import Check, Read, Role, Unit, process_of
 
@@ -19,7 +20,7 @@ _PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*(\"[^\"]*\"|'[^']*'|[^,]*)")
 
 def read_supervisord(root: Path, read: Read) -> None:
     """Read every program below `root`."""
-    for file in sorted([*root.rglob("*.conf"), *root.rglob("supervisord*.ini")]):
+    for file in files_below(root, "*.conf", "supervisord*.ini"):
         if file.parent.suffix == ".d" and file.parent.name.endswith(".service.d"):
             continue
         _file(file, str(file.relative_to(root)), read)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lastword.config import Config
+from lastword.deployment.documents import files_below, is_file
 from lastword.deployment.spans import systemd_s
 from lastword.deployment.units import Check, Read, Role, Unit, process_of
 
@@ -23,7 +24,7 @@ BEATS = 3
 
 def read_systemd(root: Path, config: Config, read: Read) -> None:
     """Read every service below `root`."""
-    for file in sorted(root.rglob("*.service")):
+    for file in files_below(root, "*.service"):
         _service(file, str(file.relative_to(root)), config, read)
 
 
@@ -154,7 +155,7 @@ def _environment(keys: dict[str, list[str]], folder: Path) -> dict[str, str]:
     for named in keys["EnvironmentFile"]:
         # The one that is shipped beside the unit, wherever it is put on the host.
         beside = folder / Path(named.removeprefix("-")).name
-        if beside.is_file():
+        if is_file(beside):
             given |= _assignments(beside.read_text(errors="replace").splitlines())
     for line in keys["Environment"]:
         given |= _assignments(_words(line))

@@ -11,6 +11,9 @@ from lastword.errors import LastwordError
 #: Fields of one query or form at most.
 MOST_FIELDS = 100
 
+#: Digits of a number at most.
+LONGEST_NUMBER = 18
+
 #: Characters of a query or a form at most.
 LONGEST_TEXT = 32_768
 
@@ -19,8 +22,9 @@ class BadInput(LastwordError):
     """A field of a query or a form holds what it cannot hold."""
 
     def __init__(self, field: str, seen: object, *, expected: str, mend: str = "") -> None:
-        self.field = field
-        super().__init__(f"{field} is {str(seen)[:80]!a}", expected=expected, mend=mend)
+        # Half of a surrogate pair, which JSON may have in a name, fits into no answer.
+        self.field = field.encode(errors="backslashreplace").decode()
+        super().__init__(f"{self.field} is {str(seen)[:80]!a}", expected=expected, mend=mend)
 
 
 class Fields:
@@ -120,7 +124,8 @@ class Fields:
         value = self.text(name)
         if value is None:
             return None
-        if not (value.isascii() and value.isdigit() and low <= int(value[:20]) <= high):
+        is_number = value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER
+        if not is_number or not low <= int(value) <= high:
             raise BadInput(name, value, expected=f"a whole number from {low} to {high}")
         return int(value)
 

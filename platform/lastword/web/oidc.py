@@ -11,6 +11,7 @@ import secrets
 import time
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.responses import RedirectResponse, Response
 
@@ -30,6 +31,9 @@ TIMEOUT_S = 10.0
 
 _COOKIE = "lastword_oidc"
 _CALLBACK = "/admin/sign-in/oidc/callback"
+#: What an answer of any shape does where a token or a key is expected in it.
+_NO_TOKEN = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
+_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
 
 
@@ -67,7 +71,8 @@ def callback(asked: Asked) -> Response:
     """Back from the provider."""
     _require_on(asked)
     attempt = _attempt(asked)
-    if not secrets.compare_digest(attempt["state"], asked.query.text("state") or ""):
+    state = asked.query.text("state") or ""
+    if not secrets.compare_digest(attempt["state"].encode(), state.encode()):
         raise SignInFailed("the answer belongs to another attempt")
     code = asked.query.text("code", longest=4000)
     if code is None:
@@ -118,6 +123,12 @@ def _claims(asked: Asked, attempt: dict[str, Any], code: str) -> dict[str, Any]:
 
     config = asked.config
     found = _discovered(config.oidc_issuer)
+    unbelievable: tuple[type[Exception], ...] = (
+        AuthlibBaseError,
+        JoseError,
+        *_client_errors(),
+        *_NO_TOKEN,
+    )
     try:
         with _client(asked, attempt["state"]) as client:
             token = client.fetch_token(
@@ -134,7 +145,7 @@ def _claims(asked: Asked, attempt: dict[str, Any], code: str) -> dict[str, Any]:
             nonce={"essential": True, "value": attempt["nonce"]},
         )
         rules.validate(decoded.claims)
-    except (AuthlibBaseError, JoseError, httpx.HTTPError, KeyError, ValueError) as error:
+    except unbelievable as error:
         raise SignInFailed("the provider's answer cannot be believed") from error
     return dict(decoded.claims)
 
@@ -154,21 +165,42 @@ def _client(asked: Asked, state: str) -> Any:
     )
 
 
+def _client_errors() -> tuple[type[Exception], ...]:
+    # Authlib speaks through httpx2 where that is installed, whose errors are not those of httpx.
+    import httpx
+
+    try:
+        import httpx2 as spoken
+    except ImportError:
+        return (httpx.HTTPError, httpx.InvalidURL)
+    return (httpx.HTTPError, httpx.InvalidURL, spoken.HTTPError, spoken.InvalidURL)
+
+
 @lru_cache(maxsize=8)
 def _discovered(issuer: str) -> dict[str, Any]:
     import httpx
 
+    unreadable: tuple[type[Exception], ...] = (*_client_errors(), ValueError, RecursionError)
     try:
         answer = httpx.get(
             f"{issuer.rstrip('/')}/.well-known/openid-configuration", timeout=TIMEOUT_S
         )
         answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
+        found = answer.json()
+    except unreadable as error:
         raise SignInFailed("the identity provider does not answer") from error
-    if found.get("issuer") != issuer:
+    if not isinstance(found, dict) or found.get("issuer") != issuer:
         raise SignInFailed("the identity provider calls itself something else")
+    if not all(_is_address(found.get(name)) for name in _ENDPOINTS):
+        raise SignInFailed("the identity provider does not say where to go")
     return found
+
+
+def _is_address(text: object) -> bool:
+    try:
+        return isinstance(text, str) and urlsplit(text).scheme in {"http", "https"}
+    except ValueError:
+        return False
 
 
 ENTRIES = (

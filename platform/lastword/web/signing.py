@@ -49,7 +49,7 @@ class Signer:
     def opened(self, signed: str) -> str | None:
         """The text that was signed; None if it was not, or not for this purpose."""
         body, _, signature = signed.partition(".")
-        if not hmac.compare_digest(signature.encode(), self._signature(body).encode()):
+        if not signed.isascii() or not hmac.compare_digest(signature, self._signature(body)):
             return None
         try:
             return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).decode()
