@@ -88,7 +88,7 @@ OF_ATTEMPTS = (
             ),
         ),
         (OPEN_ATTEMPTS, "test_nothing_is_sent_from_inside_a_transaction_on_the_ledgers_own_file"),
-        "Failed",
+        "Regex pattern did not match",
     ),
     Mutation(
         "a lost retry: tries are left",
