@@ -108,7 +108,7 @@ class Writer(threading.Thread):
         group: list[Item] = []
         while len(group) < MOST_ITEMS:
             try:
-                item = self._items.get(timeout=self._patience(group))
+                item = self._next_item(group)
             except queue.Empty:
                 if group or self._unacknowledged:
                     break
@@ -117,6 +117,12 @@ class Writer(threading.Thread):
                 return group, True
             group.append(item)
         return group, False
+
+    def _next_item(self, group: Sequence[Item]) -> Item | None:
+        try:
+            return self._items.get_nowait()
+        except queue.Empty:
+            return self._items.get(timeout=self._patience(group))
 
     def _patience(self, group: Sequence[Item]) -> float:
         if not group:

@@ -20,11 +20,11 @@ from lastword.service.claiming import (
     Claiming,
     begin_item,
 )
-from lastword.service.ending import FINISH_MOVE, Ending, end_item
+from lastword.service.ending import FINISH_MOVE, Ending
 from lastword.service.moves import SAME_DISPATCH, Move, Step
 from lastword.service.values import AttemptEnd, Beginning, Recorded
 from lastword.states import CLAIM, FINISH, Outcome, Source
-from lastword.storage.ledger import Row
+from lastword.storage.ledger import Row, as_json
 
 #: A claim and a finish after each other. What an end finds of its attempt, the claim has just
 #: written; what the claim finds of its reservation stands in for it.
@@ -66,7 +66,7 @@ class Brief(Claiming, Ending):
         if not attempts:
             return {}
         with self.ledger.transaction():
-            moved = self._both([{**begin_item(start), **end_item(end)} for start, end in attempts])
+            moved = self._both([{**begin_item(start), **_end_item(end)} for start, end in attempts])
             recorded = {RunId(row["id"]): Recorded.MOVED for row in moved}
             left = [pair for pair in attempts if pair[1].run_id not in recorded]
             if left:
@@ -87,3 +87,22 @@ class Brief(Claiming, Ending):
         measure_endings(ledger, [(row["operation"], row["outcome"]) for row in moved])
         moves.gather(ledger, count_off(ledger, moved))
         return moved
+
+
+def _end_item(end: AttemptEnd) -> dict[str, Any]:
+    # Without what most have not: each word of it is written and read for every job.
+    told: dict[str, Any] = {
+        "run_id": end.run_id,
+        "attempt": end.attempt,
+        "worker_id": end.worker_id,
+        "outcome": end.outcome,
+    }
+    if end.reason:
+        told["reason"] = end.reason
+    if end.counts:
+        told["summary_counts"] = as_json(end.counts)
+    if end.failures:
+        told["failures"] = as_json(list(end.failures))
+    if end.context:
+        told["context"] = as_json(end.context)
+    return told

@@ -42,9 +42,9 @@ _END_COLUMNS: Mapping[str, Any] = {
 _END_WRITES = {
     "outcome": "item_outcome",
     "reason": "item_reason",
-    "summary_counts": "item_summary_counts",
-    "failures": "item_failures",
-    "context": "item_context",
+    "summary_counts": "COALESCE(item_summary_counts, '{}')",
+    "failures": "COALESCE(item_failures, '[]')",
+    "context": "COALESCE(item_context, '{}')",
 }
 
 #: An attempt that returned ends its run.
