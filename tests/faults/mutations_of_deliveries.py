@@ -16,6 +16,18 @@ INSTALL = "tests/integration/test_install.py"
 
 OF_DELIVERIES = (
     Mutation(
+        "begin: a run that may be repeated",
+        (
+            Edit(
+                "claims.py",
+                "self.tracker.config.policy(held.reservation.operation).may_repeat",
+                "True",
+                folder=IN_WORKER,
+            ),
+        ),
+        (BEGINNING, "test_a_run_that_may_not_be_repeated_may_not"),
+    ),
+    Mutation(
         "a delivery: as it was accepted",
         (
             Edit(
@@ -162,6 +174,7 @@ OF_DELIVERIES = (
             ),
         ),
         (FUZZED_MESSAGES, "test_a_message_that_nests_too_deep_is_buried_and_ends_no_thread"),
+        "not within",
     ),
     Mutation(
         "a message: due at a moment",

@@ -41,7 +41,9 @@ def held(broker: Broker, tracker: Tracker) -> Held:
     def build() -> None: ...
 
     message = MessageProxy(build.message())
-    reservation = Reservation(RunId(message.message_id), 1, worker_id=tracker.worker_id)
+    reservation = Reservation(
+        RunId(message.message_id), 1, operation="report.build", worker_id=tracker.worker_id
+    )
     return Held(message, reservation, time.monotonic())
 
 
@@ -52,6 +54,12 @@ def test_what_was_fetched_just_now_may_begin_at_once(tracker: Tracker, held: Hel
 def test_a_run_on_probation_may_not(tracker: Tracker, held: Held) -> None:
     suspected = replace(held, reservation=held.reservation._replace(probation=True))
     assert not Claims(tracker).may_begin(suspected)
+
+
+def test_a_run_that_may_not_be_repeated_may_not(tracker: Tracker, held: Held) -> None:
+    assert not tracker.config.policy("report.once").may_repeat
+    once = replace(held, reservation=held.reservation._replace(operation="report.once"))
+    assert not Claims(tracker).may_begin(once)
 
 
 def test_what_was_fetched_long_ago_may_not(tracker: Tracker, held: Held) -> None:
