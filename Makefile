@@ -5,8 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+CAMPAIGN_OF_FAULTS = $(BIN)/python -m tests.faults.campaign --seed $(or $(SEED),1) \
+	$(if $(ONLY),--only $(ONLY)) $(if $(DATABASE),--database $(DATABASE)) $(if $(WRITE),--write $(WRITE))
+
 .DEFAULT_GOAL := help
-.PHONY: help setup check test faults-long bench demo up docs reference links walk clean
+.PHONY: help setup check test faults faults-long bench demo up docs reference links walk clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -30,9 +33,14 @@ test: $(READY) ## All tests, on real Redis, RabbitMQ, SQLite and PostgreSQL
 	@tests/install_servers.sh
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
-faults-long: $(READY) ## The tests of faults with all their runs and strikes
+faults: $(READY) ## Each fault once on a running system; ONLY="flushall clock" SEED=7 for less
+	@tests/install_servers.sh
+	@$(CAMPAIGN_OF_FAULTS) --rounds 1 --minutes 15
+
+faults-long: $(READY) ## The tests of faults with all their runs and strikes, then an hour of seeds
 	@tests/install_servers.sh
 	CAMPAIGN=long $(BIN)/pytest --numprocesses 2 --dist loadfile --timeout 1200 tests/faults
+	@$(CAMPAIGN_OF_FAULTS) --minutes $(or $(MINUTES),60)
 
 bench: $(READY) ## All measurements, or ONLY="latency memory" (QUICK=1: short, OUT=file: JSON)
 	@$(BIN)/python -m benchmarks $(ONLY)
