@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.campaign.__main__ import missed_of
 from tests.faults.campaign.checker import Checker, Evidence
 from tests.faults.campaign.harm import HARMS
 from tests.faults.campaign.plan import DATABASES, FAULTS, episode, fault_of, round_of
@@ -177,6 +178,12 @@ def test_an_episode_is_the_same_whenever_it_is_planned() -> None:
     fault = fault_of("sigkill")
     assert episode(7, fault, DATABASES[0]) == episode(7, fault, DATABASES[0])
     assert episode(7, fault, DATABASES[0]) != episode(8, fault, DATABASES[0])
+
+
+def test_what_was_asked_for_and_not_run_is_missed_however_much_was_asked_for() -> None:
+    assert missed_of(Table(), ["gil", "clock"]) == ["gil", "clock"]
+    assert missed_of(Table(left_out={"gil": "no root"}), ["gil", "clock"]) == ["clock"]
+    assert missed_of(Table(), []) == [fault.name for fault in FAULTS]
 
 
 def test_the_table_replaces_what_was_written_before(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("\n".join(table.lines()))
     if asked.write:
         table.write(asked.write)
-    missed = _missed(table, asked.only)
+    missed = missed_of(table, asked.only)
     if missed:
         print(f"NOT RUN, for the time was over: {', '.join(missed)}", file=sys.stderr)
     return 0 if table.is_clean and not missed else 1
@@ -58,9 +58,10 @@ def _asked(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _missed(table: Table, only: list[str]) -> list[str]:
+def missed_of(table: Table, only: list[str]) -> list[str]:
     seen = {result.episode.fault.name for result in table.results} | set(table.left_out)
-    return [fault.name for fault in FAULTS if fault.name not in seen and only in ([], [fault.name])]
+    asked = only or [fault.name for fault in FAULTS]
+    return [name for name in asked if name not in seen]
 
 
 def _one(episode: Episode, databases: Databases, postgres: Any, table: Table) -> None:
