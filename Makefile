@@ -35,7 +35,7 @@ test: $(READY) ## All tests, on real Redis, RabbitMQ, SQLite and PostgreSQL
 
 faults: $(READY) ## Each fault once on a running system; ONLY="flushall clock" SEED=7 for less
 	@tests/install_servers.sh
-	@$(CAMPAIGN_OF_FAULTS) --rounds 1 --minutes 15
+	@$(CAMPAIGN_OF_FAULTS) --rounds 1 --minutes 8
 
 faults-long: $(READY) ## The tests of faults with all their runs and strikes, then an hour of seeds
 	@tests/install_servers.sh

@@ -79,7 +79,10 @@ PARTS: dict[str, Callable[[Sizes], Iterable[Row]]] = {
         judged=sizes.judged,
     ),
     "pruning": lambda sizes: measure_pruning(
-        sizes.databases, completed=sizes.pruned, active=max(100, sizes.active // 10)
+        sizes.databases,
+        completed=sizes.pruned,
+        active=max(100, sizes.active // 10),
+        judged=sizes.judged,
     ),
     "fleet": lambda sizes: measure_fleet(
         sizes.databases,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import threading
 import time
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.backlog import fill
+from benchmarks.rows import unjudged
 from benchmarks.stand import Stand, stand
 from lastword.identity import WorkerId, new_worker_id
 from lastword.service import WorkerService
@@ -31,7 +31,7 @@ KINDS = ("accepted", "started", "succeeded")
 
 
 def measure_pruning(
-    databases: Sequence[str], *, completed: int, active: int
+    databases: Sequence[str], *, completed: int, active: int, judged: bool
 ) -> list[dict[str, Any]]:
     """Removing every completed run, with its attempt and its events, from beside the active ones.
 
@@ -39,6 +39,7 @@ def measure_pruning(
         databases: what to measure on.
         completed: runs that are removed.
         active: runs that stay.
+        judged: whether what is out of its bound is a failure.
     """
     rows = []
     for database in databases:
@@ -66,7 +67,7 @@ def measure_pruning(
             # To be shown, and no more: a disk that hesitates once is not judged.
             _row(f"{name}, the slowest of them", "s", round(max(waits_s), 4), "", None, waited),
         ]
-    return rows
+    return rows if judged else [unjudged(found) for found in rows]
 
 
 def _row(
@@ -165,8 +166,3 @@ def _nothing_is_left(here: Stand) -> None:
                 "(SELECT 1 FROM lastword_run WHERE id = run_id) LIMIT 1"
             )
             assert not left, (table, left)
-
-
-if __name__ == "__main__":
-    measured = measure_pruning(["sqlite", "postgresql"], completed=50_000, active=1_000)
-    print(json.dumps(measured, indent=1))  # noqa: T201

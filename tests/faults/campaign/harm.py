@@ -116,7 +116,8 @@ def _redis_slow(system: System, episode: Episode) -> None:
 
 
 def _network(system: System, episode: Episode) -> None:
-    system.harmed |= set(system.worker_apart())
+    if episode.fault.name != "network-delay":
+        system.harmed |= set(system.worker_apart())
     for network in system.networks:
         if episode.fault.name == "network-cut":
             network.cut()

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -227,10 +228,11 @@ def _environment(folder: Path, url: str, server: RedisServer) -> dict[str, str]:
 
 def _clock(system: System) -> dict[str, str]:
     """A clock of its own for whoever has this in the environment, and only the one on the wall."""
-    import libfaketime
-
+    package = find_spec("libfaketime")
+    assert package is not None
+    assert package.origin is not None
     system.clock_file.write_text("+0s\n")
-    library = Path(libfaketime.__file__).parent / "vendor/libfaketime/src/libfaketime.so.1"
+    library = Path(package.origin).parent / "vendor/libfaketime/src/libfaketime.so.1"
     return {
         "LD_PRELOAD": str(library),
         "FAKETIME_TIMESTAMP_FILE": str(system.clock_file),
