@@ -13,48 +13,8 @@ from tests.processes import environment
 
 ROOT = Path(__file__).parents[2]
 
-TESTS = """
-import tracked_reports
-
-
-def test_it_succeeds(lastword_bench):
-    run = lastword_bench.start("report.build", account_id=42)
-    lastword_bench.work()
-    lastword_bench.assert_ended(run, "succeeded")
-
-
-def test_it_fails(lastword_bench):
-    message = tracked_reports.build_report.send(-1)
-    lastword_bench.work()
-    lastword_bench.assert_ended(message.message_id, "failed", "retries_exhausted")
-    assert lastword_bench.run(message.message_id)["attempt"] == 4
-
-
-def test_a_lost_message_is_sent_again(lastword_bench):
-    run = lastword_bench.start("report.build", account_id=42)
-    lastword_bench.lose_messages()
-    lastword_bench.pass_time(60)
-    lastword_bench.sweep()
-    lastword_bench.work()
-    lastword_bench.assert_ended(run, "succeeded")
-    assert lastword_bench.run(run)["dispatch"] == 2
-
-
-def test_a_lost_worker_is_final_where_the_policy_says_so(lastword_bench):
-    run = lastword_bench.start("report.send", account_id=42)
-    lastword_bench.lose_worker(run)
-    lastword_bench.sweep()
-    lastword_bench.assert_ended(run, "failed", "worker_lost")
-
-
-def test_a_lost_worker_is_made_good_where_the_policy_says_so(lastword_bench):
-    run = lastword_bench.start("report.build", account_id=42)
-    lastword_bench.lose_worker(run)
-    lastword_bench.sweep()
-    lastword_bench.work()
-    lastword_bench.assert_ended(run, "succeeded")
-
-
+#: Beside those of the example, one that does no work and claims that it was done.
+WRONG = """
 def test_this_one_must_fail(lastword_bench):
     run = lastword_bench.start("report.build", account_id=42)
     lastword_bench.assert_ended(run, "succeeded")
@@ -64,7 +24,8 @@ def test_this_one_must_fail(lastword_bench):
 def test_an_applications_own_tests_pass_and_fail_as_they_should(tmp_path: Path) -> None:
     for file in (ROOT / "docs" / "examples").glob("*.*"):
         shutil.copy(file, tmp_path)
-    (tmp_path / "test_reports.py").write_text(TESTS)
+    shutil.copy(ROOT / "docs" / "examples" / "testing" / "test_reports.py", tmp_path)
+    (tmp_path / "test_wrong.py").write_text("import tracked_reports\n\n" + WRONG)
     done = _pytest(tmp_path, "-p", "lastword_scheduler.pytest_plugin")
     assert "5 passed" in done.stdout, done.stdout + done.stderr
     assert "1 failed" in done.stdout
