@@ -1,0 +1,58 @@
+"""The pytest plugin in a project of an application: tests pass, and fail if they must."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from tests.processes import environment
+
+ROOT = Path(__file__).parents[2]
+
+#: Beside those of the example, one that does no work and claims that it was done.
+WRONG = """
+def test_this_one_must_fail(lastword_bench):
+    run = lastword_bench.start("report.build", account_id=42)
+    lastword_bench.assert_ended(run, "succeeded")
+"""
+
+
+def test_an_applications_own_tests_pass_and_fail_as_they_should(tmp_path: Path) -> None:
+    for file in (ROOT / "docs" / "examples").glob("*.*"):
+        shutil.copy(file, tmp_path)
+    shutil.copy(ROOT / "docs" / "examples" / "testing" / "test_reports.py", tmp_path)
+    (tmp_path / "test_wrong.py").write_text("import tracked_reports\n\n" + WRONG)
+    done = _pytest(tmp_path, "-p", "lastword_scheduler.pytest_plugin")
+    assert "5 passed" in done.stdout, done.stdout + done.stderr
+    assert "1 failed" in done.stdout
+    assert "is queued/pending (None), expected completed/succeeded (None)" in done.stdout
+    assert not (tmp_path / "reports.db").exists()
+
+
+def test_a_project_that_does_not_use_the_fixture_imports_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "test_light.py").write_text(
+        "import sys\n\n\ndef test_light():\n"
+        "    assert not {'lastword', 'dramatiq', 'peewee'} & set(sys.modules)\n"
+    )
+    done = _pytest(tmp_path, "-p", "lastword_scheduler.pytest_plugin")
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_pytest_finds_the_plugin_by_itself() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    plugins = project["entry-points"]["pytest11"]
+    assert plugins == {"lastword": "lastword_scheduler.pytest_plugin"}
+
+
+def _pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {
+        **environment(),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=100)
