@@ -11,6 +11,7 @@ from typing import Any
 from docs.building.writing import described, table
 
 import lastword
+import lastword.testing
 import lastword_middleware
 from lastword.web.openapi import document
 
@@ -36,7 +37,7 @@ _INNER = ("take_unsaved", "keep_unsaved")
 def python_page() -> str:
     """Every public name of the packages that applications import."""
     parts = []
-    for module in (lastword, lastword_middleware):
+    for module in (lastword, lastword_middleware, lastword.testing):
         parts.append(f"## {module.__name__}")
         names = [name for name in sorted(module.__all__) if not name.startswith("__")]
         parts += [_of(module.__name__, name, getattr(module, name)) for name in names]

@@ -129,8 +129,13 @@ def ends_held(
 
 
 def installed_reconcilers() -> list[DomainReconciler]:
-    """Every type-specific reconciler that is installed here."""
-    return [entry.load()() for entry in entry_points(group=RECONCILERS_GROUP)]
+    """Every type-specific reconciler that is installed here, by the names of their entry points.
+
+    Several may act under one source: each is asked about all runs whose policy names that, and
+    answers for those of which it has the record.
+    """
+    entries = sorted(entry_points(group=RECONCILERS_GROUP), key=lambda entry: entry.name)
+    return [entry.load()() for entry in entries]
 
 
 def required_reconcilers(config: Config) -> list[DomainReconciler]:

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def lastword_bench(tmp_path: Path) -> Iterator[Bench]:
-    """The application that is imported, on a queue in memory and a ledger of this test alone."""
+def lastword_ledger_url(tmp_path: Path) -> str:
+    """Where the ledger is: a SQLite file for each test. A project may have it elsewhere."""
+    return f"sqlite:///{tmp_path / 'lastword-bench.db'}"
+
+
+@pytest.fixture
+def lastword_bench(lastword_ledger_url: str) -> Iterator[Bench]:
+    """The application that is imported, on a queue in memory and a ledger for tests."""
     from lastword_scheduler.testing import bench
 
-    with bench(tmp_path) as opened:
+    with bench(lastword_ledger_url) as opened:
         yield opened

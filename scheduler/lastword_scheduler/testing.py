@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import dramatiq
@@ -155,23 +154,22 @@ class Bench:
 
 
 @contextmanager
-def bench(folder: Path, *, original: Broker | None = None) -> Iterator[Bench]:
-    """The application of this process on a queue in memory and a new ledger in `folder`.
+def bench(ledger_url: str, *, original: Broker | None = None) -> Iterator[Bench]:
+    """The application of this process on a queue in memory and another ledger.
 
     Its actors are lent to the bench, and given back at the end.
 
     Args:
-        folder: where the ledger's file is made.
+        ledger_url: the URL of a database for tests alone; the ledger's tables are made in it.
         original: the application's broker; Dramatiq's global one if None.
     """
     mine = application_here()
     original = original or dramatiq.get_broker()
-    url = f"sqlite:///{folder / 'lastword-bench.db'}"
-    ledger = open_ledger(url)
+    ledger = open_ledger(ledger_url)
     migrate(ledger)
     ledger.close()
     broker = StubBroker()
-    application = install(broker, config=replace(mine.config, database_url=url))
+    application = install(broker, config=replace(mine.config, database_url=ledger_url))
     actors = list(original.actors.values())
     try:
         for actor in actors:

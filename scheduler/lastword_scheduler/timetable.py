@@ -57,9 +57,9 @@ def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
     ]
     # A worker that has just written the record says so itself within its next two beats.
     grace_s = 2 * config.heartbeat_interval
-    for reconciler in typed:
+    for name, reconciler in named(typed).items():
         sweep = TypedReconciler(ledger, reconciler, grace_s).sweep
-        jobs.append(Job(f"reconcile.{reconciler.source}", sweep_s, deadline_s, sweep))
+        jobs.append(Job(f"reconcile.{name}", sweep_s, deadline_s, sweep))
     if isinstance(broker, RedisBroker):
         rescue = BrokerRescue(
             ledger,
@@ -72,6 +72,16 @@ def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
         jobs.append(Job("rescue.broker", sweep_s, deadline_s, rescue.sweep))
         jobs.append(Job("forget.processes", FORGET_EVERY_S, FORGET_EVERY_S, rescue.forget))
     return jobs
+
+
+def named(typed: Sequence[DomainReconciler]) -> dict[str, DomainReconciler]:
+    """Reconcilers by names of their own: the source, and the class where another has that."""
+    names: dict[str, DomainReconciler] = {}
+    for reconciler in typed:
+        source = str(reconciler.source)
+        name = f"{source}.{type(reconciler).__name__}" if source in names else source
+        names[name] = reconciler
+    return names
 
 
 def sending_broker(config: Config, ledger: Ledger) -> Broker:

@@ -9,6 +9,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
+import lastword.testing
+import lastword_scheduler.testing
 from tests.processes import environment
 
 ROOT = Path(__file__).parents[2]
@@ -21,10 +25,15 @@ def test_this_one_must_fail(lastword_bench):
 """
 
 
-def test_an_applications_own_tests_pass_and_fail_as_they_should(tmp_path: Path) -> None:
+def test_an_applications_own_tests_pass_and_fail_as_they_should(
+    tmp_path: Path, empty_database_url: str
+) -> None:
     for file in (ROOT / "docs" / "examples").glob("*.*"):
         shutil.copy(file, tmp_path)
     shutil.copy(ROOT / "docs" / "examples" / "testing" / "test_reports.py", tmp_path)
+    # In the place of the plugin's own, which is a SQLite file.
+    fixture = "import pytest\n\n@pytest.fixture\ndef lastword_ledger_url():\n"
+    (tmp_path / "conftest.py").write_text(f"{fixture}    return {empty_database_url!r}\n")
     (tmp_path / "test_wrong.py").write_text("import tracked_reports\n\n" + WRONG)
     done = _pytest(tmp_path, "-p", "lastword_scheduler.pytest_plugin")
     assert "5 passed" in done.stdout, done.stdout + done.stderr
@@ -40,6 +49,28 @@ def test_a_project_that_does_not_use_the_fixture_imports_nothing_heavy(tmp_path:
     )
     done = _pytest(tmp_path, "-p", "lastword_scheduler.pytest_plugin")
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_bench_is_where_it_is_documented_to_be() -> None:
+    assert lastword.testing.Bench is lastword_scheduler.testing.Bench
+    assert lastword.testing.bench is lastword_scheduler.testing.bench
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = lastword.testing.nothing
+
+
+def test_a_bench_without_a_fixture_of_pytest(tmp_path: Path) -> None:
+    for file in (ROOT / "docs" / "examples").glob("*.*"):
+        shutil.copy(file, tmp_path)
+    script = (
+        "import tracked_reports\nfrom lastword.testing import bench\n"
+        "with bench('sqlite:///other.db') as b:\n"
+        "    run = b.start('report.build', account_id=42)\n    b.work()\n"
+        "    b.assert_ended(run, 'succeeded')\nprint('ended')\n"
+    )
+    env = {**environment(), "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert "ended" in done.stdout, done.stderr
 
 
 def test_pytest_finds_the_plugin_by_itself() -> None:
