@@ -56,7 +56,8 @@ def test_many_short_jobs_are_taken_at_once_and_each_is_done_once(
     assert asked[0] == 4
     assert max(asked) > 40
     assert sorted(calls) == list(range(4_000))
-    assert not tracker_of(broker).hands["default"].refs
+    # The writer forgets them a moment after Redis has.
+    until(lambda: not tracker_of(broker).hands["default"].refs)
 
 
 def test_short_jobs_that_were_taken_go_back_when_long_ones_keep_every_thread(
