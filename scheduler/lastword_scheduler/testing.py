@@ -2,62 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import dramatiq
 from dramatiq.broker import Broker
-from dramatiq.brokers.stub import StubBroker
+from dramatiq.errors import QueueJoinTimeout
+from dramatiq.middleware import (
+    AgeLimit,
+    AsyncIO,
+    Callbacks,
+    CurrentMessage,
+    Middleware,
+    Pipelines,
+    Retries,
+    ShutdownNotifications,
+    TimeLimit,
+)
 from dramatiq.worker import Worker
 
 from lastword.application import Application, application_here, use_application
+from lastword.errors import LastwordError
 from lastword.identity import RunId, new_worker_id
-from lastword.reading.runs import run_status
 from lastword.service import RunService, WorkerService
 from lastword.service.values import Delivery
 from lastword.service.workers import NewWorker
 from lastword.starting import Started, start_in
 from lastword.storage.ledger import Row
-from lastword.storage.opening import open_ledger
-from lastword.storage.schema import migrate
-from lastword.storage.tables import Run
+from lastword.storage.tables import Attempt, Run
 from lastword.storage.tables import Worker as WorkerRow
 from lastword_middleware import install
+from lastword_scheduler.bench_ledger import prepare_ledger
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
-from lastword_scheduler.probe import MessageEvidence, MessageState, Whereabouts
+from lastword_scheduler.memory_queue import MemoryQueue
 from lastword_scheduler.reports import SweepReport
 
-#: Milliseconds that the work of one `Bench.work` may take.
-WORK_WITHIN_MS = 30_000
+#: Seconds that the work of one `Bench.work` may take.
+WORK_WITHIN_S = 30.0
 
-
-class StubProbe:
-    """Looks into the queues of a broker in memory."""
-
-    def __init__(self, broker: StubBroker) -> None:
-        self._broker = broker
-
-    def look(self, messages: Sequence[Whereabouts]) -> Mapping[RunId, MessageEvidence]:
-        """See `Probe`."""
-        waiting = {
-            dramatiq.Message.decode(data).message_id
-            for queue in self._broker.queues.values()
-            for data in list(queue.queue)
-        }
-        return {
-            message.run_id: MessageEvidence(
-                MessageState.READY if message.run_id in waiting else MessageState.GONE
-            )
-            for message in messages
-        }
-
-    def release(self, *, queue: str, holder: str, refs: Sequence[str]) -> int:
-        """See `Probe`: nobody holds anything here between two calls of `Bench.work`."""
-        del queue, holder, refs
-        return 0
+#: What an application's broker lends to the bench.
+_WITHOUT_SERVER = (
+    AgeLimit,
+    AsyncIO,
+    Callbacks,
+    CurrentMessage,
+    Pipelines,
+    Retries,
+    ShutdownNotifications,
+    TimeLimit,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,83 +67,128 @@ class Bench:
     """
 
     application: Application
-    broker: StubBroker
+    broker: MemoryQueue
 
     def start(self, operation: str, *, tenant: str | None = None, **inputs: Any) -> Started:
         """Start a run, as `lastword.start` does."""
         return start_in(self.application, operation, inputs=inputs, tenant=tenant, initiator=None)
 
-    def work(self) -> None:
+    def work(self, *, wait: bool = True) -> None:
         """Do all that is queued, retries included, and return when nothing is left.
 
+        Args:
+            wait: whether time passes, as `pass_time` lets it, until what is delayed is due; if not,
+                only that is done which is due now.
+
         Raises:
-            QueueJoinTimeout: it takes longer than `WORK_WITHIN_MS`.
+            QueueJoinTimeout: it takes longer than `WORK_WITHIN_S`.
         """
+        deadline = time.monotonic() + WORK_WITHIN_S
+        self._work_off(deadline)
+        while wait and (until_due_ms := self.broker.until_due()) is not None:
+            if time.monotonic() > deadline:
+                raise QueueJoinTimeout(f"there was still work after {WORK_WITHIN_S:g} s")
+            self._pass_ms(until_due_ms)
+            self._work_off(deadline)
+
+    def _work_off(self, deadline: float) -> None:
+        self.broker.let_go()
+        if not self.broker.has_due:
+            return
         worker = Worker(self.broker, worker_timeout=10, worker_threads=1)
         self.broker.emit_after("process_boot")
         worker.start()
         try:
             # An attempt that fails is for the ledger to tell, not for whoever waits here.
-            for queue in sorted(self.broker.get_declared_queues()):
-                self.broker.join(queue, fail_fast=False, timeout=WORK_WITHIN_MS)
+            self.broker.join_due(deadline - time.monotonic())
             worker.join()
         finally:
-            worker.stop(timeout=WORK_WITHIN_MS)
+            worker.stop(timeout=int(WORK_WITHIN_S * 1000))
+
+    def lose_message(self, run: Started | str) -> None:
+        """Lose the message of one run, delayed or not.
+
+        Raises:
+            LastwordError: there is none in the queue.
+        """
+        if not self.broker.lose(_id(run)):
+            raise LastwordError(f"run {_id(run)} has no message in the queue that could be lost")
 
     def lose_messages(self) -> None:
         """Empty the queue, as a broker without persistence does that is restarted."""
         self.broker.flush_all()
 
     def lose_worker(self, run: Started | str) -> None:
-        """Let a worker take this queued run, begin with it, and die."""
+        """Let a worker take this queued run, begin with it, and die with its message.
+
+        Raises:
+            LastwordError: no worker would begin with the run, because of its state.
+        """
         run_id = _id(run)
+        delivery = Delivery(run_id, int(self.run(run)["dispatch"]))
         ledger = self.application.apart
         worker_id = new_worker_id()
         workers = WorkerService(ledger)
         workers.boot(NewWorker(worker_id, "test", 0, "test", 1, None), lease_ttl_s=3600)
-        delivery = Delivery(run_id, int(self.run(run)["dispatch"]))
-        RunService(ledger).claim([delivery], worker_id=worker_id)
-        self.lose_messages()
-        workers.lose(worker_id, cause={"seen": "a test let it die"})
+        try:
+            [claim] = RunService(ledger).claim([delivery], worker_id=worker_id)
+        finally:
+            workers.lose(worker_id, cause={"seen": "a test let it die"})
+        if claim.refusal:
+            raise LastwordError(
+                f"no worker would begin with run {run_id}: {claim.refusal}",
+                expected="a queued run",
+                mend="start one, and lose its worker before `work`",
+            )
+        self.broker.lose(run_id)
 
     def pass_time(self, seconds: float) -> None:
-        """Let all that the ledger knows of runs and workers be older by so much.
+        """Let runs, workers and messages be older by so much, and delays be shorter.
 
         The database's clock judges runs, so their moments are moved, and no clock is.
         """
+        self._pass_ms(round(seconds * 1000))
+
+    def _pass_ms(self, passed_ms: int) -> None:
         ledger = self.application.apart
         with ledger.transaction():
-            for model in (Run, WorkerRow):
+            for model in (Run, WorkerRow, Attempt):
                 moments = [n for n in model._meta.columns if n.endswith(("_at", "_until"))]
-                moved = ", ".join(f"{n} = {n} - {int(seconds * 1000)}" for n in moments)
+                moved = ", ".join(f"{n} = {n} - {passed_ms}" for n in moments)
                 ledger.execute(f"UPDATE {model._meta.table_name} SET {moved}")
+        self.broker.pass_time(passed_ms)
 
     def sweep(self) -> SweepReport:
         """Let the generic reconciler look at every run once."""
         reconciler = GenericReconciler(
             config=self.application.config,
             ledger=self.application.apart,
-            probe=StubProbe(self.broker),
+            probe=self.broker,
             dispatcher=self.application.dispatcher,
             contact=Contact(0.0),
         )
         return reconciler.sweep()
 
     def run(self, run: Started | str) -> Row:
-        """The run as the ledger has it."""
+        """The run as the ledger has it.
+
+        Raises:
+            AssertionError: it has none.
+        """
         ledger = self.application.apart
         with ledger.session():
-            [row] = ledger.execute(
+            rows = ledger.execute(
                 f"SELECT * FROM lastword_run WHERE id = {ledger.dialect.param}", _id(run)
             )
-        return row
+        if not rows:
+            raise AssertionError(f"there is no run {_id(run)} on this bench")
+        return rows[0]
 
     def assert_ended(self, run: Started | str, outcome: str, reason: str | None = None) -> None:
         """Fail unless the run has ended in this way."""
-        ended = run_status(self.application.apart, [_id(run)]).get(_id(run), {})
         row = self.run(run)
         seen = (row["outcome"], row["reason"])
-        if not ended.get("completed_at") or seen != (outcome, reason):
+        if not row["completed_at"] or seen != (outcome, reason):
             raise AssertionError(
                 f"run {_id(run)} is {row['status']}/{seen[0]} ({seen[1]}), "
                 f"expected completed/{outcome} ({reason})"
@@ -154,21 +196,27 @@ class Bench:
 
 
 @contextmanager
-def bench(ledger_url: str, *, original: Broker | None = None) -> Iterator[Bench]:
+def bench(
+    ledger_url: str, *, original: Broker | None = None, middleware: Sequence[Middleware] = ()
+) -> Iterator[Bench]:
     """The application of this process on a queue in memory and another ledger.
 
-    Its actors are lent to the bench, and given back at the end.
+    Its actors are lent to the bench, and given back at the end. So is Dramatiq's own middleware
+    that needs no server, with the application's settings.
 
     Args:
         ledger_url: the URL of a database for tests alone; the ledger's tables are made in it.
         original: the application's broker; Dramatiq's global one if None.
+        middleware: what else the bench's broker has.
+
+    Raises:
+        LastwordError: the ledger is the application's own, or a worker lives there.
     """
     mine = application_here()
     original = original or dramatiq.get_broker()
-    ledger = open_ledger(ledger_url)
-    migrate(ledger)
-    ledger.close()
-    broker = StubBroker()
+    prepare_ledger(ledger_url, mine)
+    lent = [item for item in original.middleware if isinstance(item, _WITHOUT_SERVER)]
+    broker = MemoryQueue([*lent, *middleware])
     application = install(broker, config=replace(mine.config, database_url=ledger_url))
     actors = list(original.actors.values())
     try:
