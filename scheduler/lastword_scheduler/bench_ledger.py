@@ -63,7 +63,7 @@ def _require_nobody(ledger: Ledger) -> None:
         )
     if row["alive"]:
         raise LastwordError(
-            f"{row['alive']} workers live on the ledger at {ledger.address}",
+            f"the ledger at {ledger.address} has living workers: {row['alive']}",
             expected="a database for tests alone",
             mend="give one to each process of the tests; a worker that was killed is gone soon",
         )
