@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import dramatiq
@@ -22,6 +24,7 @@ from lastword.errors import LastwordError
 from lastword.storage.opening import ledger_of, open_ledger
 from lastword_middleware import install
 from lastword_scheduler.bench_ledger import place_of
+from lastword_scheduler.memory_queue import MemoryQueue
 from lastword_scheduler.testing import Bench, bench
 from tests.support import POLICIES, Scene, policy
 
@@ -36,6 +39,18 @@ class Project:
     broker: StubBroker
     application: Application
     done: list[Any] = field(default_factory=list)
+
+
+class _Told(Queue[bytes]):
+    """A queue that tells when it was found empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joined = threading.Event()
+
+    def join(self) -> None:
+        super().join()
+        self.joined.set()
 
 
 @pytest.fixture
@@ -73,7 +88,6 @@ def _declare(project: Project) -> None:
     def once(number: int) -> None:
         project.done.append(number)
 
-    # Queues of such names that the first is empty when it is looked at.
     @dramatiq.actor(broker=project.broker, queue_name="z", actor_name="first")
     def first(number: int) -> None:
         second.send(number)
@@ -91,6 +105,10 @@ def _declare(project: Project) -> None:
 def _send(opened: Bench, actor: str, *arguments: Any, delay: int | None = None) -> str:
     actors = opened.broker.actors
     return actors[actor].send_with_options(args=arguments, delay=delay).message_id
+
+
+def _message(queue: str) -> dramatiq.Message[None]:
+    return dramatiq.Message(queue, "nobody", (), {}, {})
 
 
 def test_nobody_waits_between_retries(project: Project, opened: Bench) -> None:
@@ -129,6 +147,35 @@ def test_what_work_sends_to_another_queue_is_done_too(project: Project, opened: 
     opened.work()
     # The name also tells that CurrentMessage was lent.
     assert sorted(project.done) == [(number, "second") for number in range(20)]
+
+
+def test_a_queue_that_was_found_empty_is_looked_at_again() -> None:
+    queue = MemoryQueue([])
+    for name in ("a", "z"):
+        queue.declare_queue(name)
+    queue.queues["a"] = found_empty = _Told()
+    queue.enqueue(_message("z"))
+    returned = threading.Event()
+    consumers = {name: queue.consume(name, timeout=5000) for name in ("a", "z")}
+
+    def work() -> None:
+        taken = next(consumers["z"])
+        assert taken
+        found_empty.joined.wait(10)
+        queue.enqueue(_message("a"))
+        consumers["z"].ack(taken)
+        # Whoever looks at each queue once has returned by then.
+        if not returned.wait(0.3):
+            sent = next(consumers["a"])
+            assert sent
+            consumers["a"].ack(sent)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    queue.join_due(10)
+    returned.set()
+    worker.join()
+    assert not queue.has_due
 
 
 def test_messages_grow_old_with_their_runs(project: Project, opened: Bench) -> None:

@@ -18,7 +18,7 @@ def test_it_fails(lastword_bench):
 
 def test_a_lost_message_is_sent_again(lastword_bench):
     run = lastword_bench.start("report.build", account_id=42)
-    lastword_bench.lose_messages()
+    lastword_bench.lose_message(run)
     lastword_bench.pass_time(60)
     lastword_bench.sweep()
     lastword_bench.work()
