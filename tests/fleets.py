@@ -71,15 +71,10 @@ class Fleet:
         return next(row for row in list_workers(self.scene.ledger) if row["id"] == worker_id)
 
 
-@pytest.fixture
-def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Fleet]:
-    file = tmp_path / "lastword.toml"
-    file.write_text(FLEET_OPERATIONS)
-    environment = {
-        "LASTWORD_CONFIG": str(file),
-        "LASTWORD_DATA_DIR": str(tmp_path),
-        "LASTWORD_DATABASE_URL": database_url,
-        "LASTWORD_BROKER_URL": redis_url,
+def shared_settings(folder: Path) -> dict[str, str]:
+    """What processes are told that have to find each other's deaths soon, and ends sooner."""
+    return {
+        "LASTWORD_DATA_DIR": str(folder),
         "LASTWORD_HEARTBEAT_INTERVAL": str(HEARTBEAT_S),
         "LASTWORD_LEASE_TTL": str(LEASE_S),
         "LASTWORD_SWEEP_INTERVAL": str(SWEEP_S),
@@ -92,6 +87,18 @@ def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> 
         "LASTWORD_METRICS_ADDR": "127.0.0.1:0",
         # Dramatiq's threads look up this often, in milliseconds; a stop takes two such looks.
         "dramatiq_worker_timeout": "100",
+    }
+
+
+@pytest.fixture
+def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Fleet]:
+    file = tmp_path / "lastword.toml"
+    file.write_text(FLEET_OPERATIONS)
+    environment = {
+        **shared_settings(tmp_path),
+        "LASTWORD_CONFIG": str(file),
+        "LASTWORD_DATABASE_URL": database_url,
+        "LASTWORD_BROKER_URL": redis_url,
         "FLEET_JOURNAL": str(tmp_path / "journal"),
     }
     config = load_config(environment)
@@ -100,13 +107,13 @@ def fleet(ledger: Ledger, database_url: str, redis_url: str, tmp_path: Path) -> 
     declare(broker)
     with Supervisor(environment, tmp_path / "logs") as supervisor:
         yield Fleet(supervisor, application, Scene(ledger), tmp_path, redis_url)
-        _kill_all(tmp_path)
+        kill_all(tmp_path)
     application.ledger.close()
     tracker_of(broker).ledger.close()
     broker.close()
 
 
-def _kill_all(folder: Path) -> None:
+def kill_all(folder: Path) -> None:
     """Spare what nobody looks at any more the seconds of an end in good order."""
     found = processes_of(str(folder))
     # What watches over the others first: it would tell of their deaths, to the next test perhaps.

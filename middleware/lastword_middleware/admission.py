@@ -19,7 +19,7 @@ from lastword.service.reserving import asks_for
 from lastword.service.values import Delivery, Refusal, Reservation
 from lastword_middleware.covered import operation_of, require_inside
 from lastword_middleware.delivered import Delivered
-from lastword_middleware.dispatch import canonical, encoded
+from lastword_middleware.encoding import canonical, encoded
 from lastword_middleware.options import DISPATCH, LONGEST_DISPATCH, dispatch_of
 from lastword_middleware.reservations import Held
 from lastword_middleware.tracker import Tracker

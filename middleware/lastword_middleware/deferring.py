@@ -11,7 +11,8 @@ from lastword.logs import log_notice
 from lastword.reasons import Deferral
 from lastword.service.values import PutOff
 from lastword.states import Outcome
-from lastword_middleware.dispatch import canonical, fresh
+from lastword_middleware.dispatch import fresh
+from lastword_middleware.encoding import canonical
 from lastword_middleware.tracker import Tracker
 from lastword_middleware.working import OpenAttempt
 

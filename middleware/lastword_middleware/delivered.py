@@ -8,7 +8,8 @@ from dramatiq.broker import MessageProxy
 from dramatiq.errors import DecodeError
 from dramatiq.message import Message
 
-from lastword.identity import DEEPEST, nests_too_deep
+from lastword.identity import nests_too_deep
+from lastword_middleware.encoding import could_be_deep
 
 #: The end of the year 9999, in milliseconds since 1970.
 LAST_MOMENT_MS = 253_402_300_800_000
@@ -53,13 +54,6 @@ def decoded(data: bytes | None, *, queue_name: str) -> Delivered | None:
     if not _is_moment(message.options.get("eta")):
         return None
     return Delivered(message, data)
-
-
-def could_be_deep(text: str | bytes) -> bool:
-    """Whether a JSON text has enough brackets to nest too deep: a quick look before a slow one."""
-    if isinstance(text, bytes):
-        return text.count(b"[") + text.count(b"{") > DEEPEST
-    return text.count("[") + text.count("{") > DEEPEST
 
 
 def _is_moment(eta: object) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,15 +18,16 @@ from dramatiq.middleware import Middleware
 
 from lastword.application import Letter, in_parts
 from lastword.config import Config
-from lastword.errors import InvalidInputs, PayloadTooLarge, UnknownOperation
-from lastword.identity import DEEPEST, RunId, nests_too_deep
+from lastword.errors import InvalidInputs, UnknownOperation
+from lastword.identity import RunId
 from lastword.input_rules import one_of
 from lastword.logs import log_notice
 from lastword.service import RunService
 from lastword.service.values import Redispatched, Sending
 from lastword.storage.ledger import Ledger
-from lastword_middleware.delivered import could_be_deep, ref_of
-from lastword_middleware.options import DISPATCH, OF_ONE_JOURNEY, TRACE, trace_of
+from lastword_middleware.delivered import ref_of
+from lastword_middleware.encoding import encoded
+from lastword_middleware.options import DISPATCH, OF_ONE_JOURNEY
 from lastword_middleware.ordering import Place
 from lastword_middleware.tracing import Tracing
 
@@ -241,51 +241,6 @@ def _addressed(message: Message[Any], delay_ms: int, *, ref: str | None = None) 
     if delay_ms:
         options["eta"], queue_name = current_millis() + delay_ms, dq_name(queue_name)
     return message.copy(queue_name=queue_name, options=options)
-
-
-def canonical(message: Message[Any]) -> Message[Any]:
-    """The message as it is kept in the ledger: on its own queue, without the hold of a delay."""
-    return message.copy(queue_name=message.queue_name.removesuffix(".DQ"))
-
-
-def encoded(message: Message[Any], *, max_payload_bytes: int) -> str:
-    """A message as the JSON text that the broker would take.
-
-    Its trace, which is bounded, does not count: to trace a start is no reason to refuse it.
-
-    Raises:
-        InvalidInputs: an argument has no JSON form.
-        PayloadTooLarge: the text is longer than `max_payload_bytes`.
-    """
-    try:
-        text = message.encode().decode()
-        json.loads(text, parse_constant=_refuse_constant)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInputs(
-            f"a message for actor {message.actor_name!r} has no JSON form ({error})",
-            expected="arguments that are numbers, texts, true, false, null, lists or objects",
-            mend="send an id or a text instead of the object",
-        ) from error
-    if could_be_deep(text) and nests_too_deep([message.args, message.kwargs, message.options]):
-        raise InvalidInputs(
-            f"a message for actor {message.actor_name!r} nests deeper than {DEEPEST} levels",
-            expected=f"arguments with at most {DEEPEST} levels of lists and objects",
-            mend="send a reference to the data",
-        )
-    size = len(text.encode())
-    if carried := trace_of(message.options):
-        size -= len(json.dumps({TRACE: carried}))
-    if size > max_payload_bytes:
-        raise PayloadTooLarge(
-            f"a message for actor {message.actor_name!r} has {size} bytes",
-            expected=f"at most {max_payload_bytes}",
-            mend="send a reference to the data, or raise max_payload_bytes",
-        )
-    return text
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _require_fit(

@@ -22,7 +22,7 @@ from lastword.service.requests import NewRun
 from lastword.service.values import AttemptEnd, Retry
 from lastword.states import Outcome
 from lastword_middleware.covered import operation_of
-from lastword_middleware.dispatch import encoded
+from lastword_middleware.encoding import encoded
 from lastword_middleware.failures import (
     Throws,
     cause_of,

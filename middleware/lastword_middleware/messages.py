@@ -22,7 +22,8 @@ from lastword.service.values import Rejection, Retry, Sending
 from lastword.states import Outcome
 from lastword.storage.schema import require_current_schema
 from lastword_middleware.covered import cover, operation_of, require_inside
-from lastword_middleware.dispatch import canonical, encoded, is_recorded
+from lastword_middleware.dispatch import is_recorded
+from lastword_middleware.encoding import canonical, encoded
 from lastword_middleware.errors import HoldMessage, SendRefused
 from lastword_middleware.failures import cause_of, diagnostics_of
 from lastword_middleware.life import WorkerLife

@@ -129,12 +129,17 @@ def ends_held(
 
 
 def installed_reconcilers() -> list[DomainReconciler]:
-    """Every type-specific reconciler that is installed here, by the names of their entry points.
+    """Every type-specific reconciler that is installed here, those that ship with Lastword first.
 
     Several may act under one source: each is asked about all runs whose policy names that, and
     answers for those of which it has the record.
     """
-    entries = sorted(entry_points(group=RECONCILERS_GROUP), key=lambda entry: entry.name)
+    # Ours are called like their sources. Whatever else is installed, theirs is the first sweep.
+    shipped = set(Source)
+    entries = sorted(
+        entry_points(group=RECONCILERS_GROUP),
+        key=lambda entry: (entry.name not in shipped, entry.name),
+    )
     return [entry.load()() for entry in entries]
 
 

@@ -75,12 +75,15 @@ def timetable(config: Config, ledger: Ledger, contact: Contact) -> list[Job]:
 
 
 def named(typed: Sequence[DomainReconciler]) -> dict[str, DomainReconciler]:
-    """Reconcilers by names of their own: the source, and the class where another has that."""
+    """Reconcilers by names of their own: the source, and the class for all but the first of it.
+
+    Where two classes have one name, their modules tell them apart; none takes another's place.
+    """
     names: dict[str, DomainReconciler] = {}
     for reconciler in typed:
-        source = str(reconciler.source)
-        name = f"{source}.{type(reconciler).__name__}" if source in names else source
-        names[name] = reconciler
+        kind, source = type(reconciler), str(reconciler.source)
+        own = (source, f"{source}.{kind.__name__}", f"{source}.{kind.__module__}.{kind.__name__}")
+        names[next((name for name in own if name not in names), own[-1])] = reconciler
     return names
 
 

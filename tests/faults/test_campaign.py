@@ -166,6 +166,15 @@ def test_whoever_was_harmed_may_be_called_lost() -> None:
     assert found(tables, harmed=frozenset({PID})) == set()
 
 
+def test_a_message_may_be_called_stranded_only_where_clocks_jump_and_never_lost_for_that() -> None:
+    stranded, lost = sound(), sound()
+    ended("message_stranded")(stranded)
+    ended("message_lost")(lost)
+    assert found(stranded) == {"I6"}
+    assert found(stranded, may_strand_messages=True) == set()
+    assert found(lost, may_strand_messages=True) == {"I6"}
+
+
 def test_every_fault_is_planned_on_its_databases_and_can_be_done() -> None:
     assert set(HARMS) == {fault.name for fault in FAULTS}
     two = [*round_of(1), *round_of(2)]

@@ -110,8 +110,18 @@ def _runs(folder: Path) -> list[str]:
 
 
 def test_reconcilers_that_share_a_source_are_told_apart() -> None:
-    both: list[DomainReconciler] = [RestoreReconciler(), BackupReconciler(), AnotherReconciler()]
-    assert list(named(both)) == ["adapter", "backup_schedule", "adapter.AnotherReconciler"]
+    namesake: type[DomainReconciler] = type("AnotherReconciler", (RestoreReconciler,), {})
+    namesake.__module__ = "elsewhere"
+    all_of_them: list[DomainReconciler] = [
+        *(RestoreReconciler(), BackupReconciler()),
+        *(AnotherReconciler(), namesake()),
+    ]
+    assert named(all_of_them) == {
+        "adapter": all_of_them[0],
+        "backup_schedule": all_of_them[1],
+        "adapter.AnotherReconciler": all_of_them[2],
+        "adapter.elsewhere.AnotherReconciler": all_of_them[3],
+    }
 
 
 class AnotherReconciler(RestoreReconciler):

@@ -15,7 +15,7 @@ from lastword import start, start_children
 from lastword.application import application_here
 from lastword.config import Config
 from lastword.repeating import repeat_run
-from lastword_middleware.dispatch import encoded
+from lastword_middleware.encoding import encoded
 from lastword_middleware.options import LONGEST_TRACE_VALUE, MOST_TRACE_NAMES, TRACE
 from tests.spans import Spans, spans
 from tests.support import Scene

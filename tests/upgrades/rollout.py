@@ -17,7 +17,7 @@ from typing import IO
 
 from lastword.orphans import tied
 from lastword.storage.ledger import Row
-from tests.fleets import GRACE_S, HEARTBEAT_S, LEASE_S, SWEEP_S
+from tests.fleets import LEASE_S, shared_settings
 from tests.processes import environment
 from tests.support import FLEET_OPERATIONS, Scene
 
@@ -133,21 +133,12 @@ def two_releases(
         wheel.extractall(previous)
     (folder / "lastword.toml").write_text(FLEET_OPERATIONS)
     settings = {
+        **shared_settings(folder),
         "LASTWORD_CONFIG": str(folder / "lastword.toml"),
-        "LASTWORD_DATA_DIR": str(folder),
         "LASTWORD_DATABASE_URL": database_url,
         "LASTWORD_BROKER_URL": redis_url,
-        "LASTWORD_HEARTBEAT_INTERVAL": str(HEARTBEAT_S),
         # Nobody here waits for one to run out, and many processes share the cores.
         "LASTWORD_LEASE_TTL": str(5 * LEASE_S),
-        "LASTWORD_SWEEP_INTERVAL": str(SWEEP_S),
-        "LASTWORD_MESSAGE_GRACE": str(GRACE_S),
-        "LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "10",
-        "LASTWORD_STOP_WAIT": "15",
-        # Nobody here waits for a minute of work to end.
-        "LASTWORD_ALLOW_UNSAFE_TIMING": "true",
-        "LASTWORD_METRICS_ADDR": "127.0.0.1:0",
-        "dramatiq_worker_timeout": "100",
         "FLEET_JOURNAL": str(folder / "journal"),
     }
     path = os.pathsep.join(filter(None, (str(previous), os.environ.get("PYTHONPATH"))))

@@ -103,6 +103,7 @@ def _result(episode: Episode, databases: Databases, postgres: Any) -> Result:
             accepted=system.accepted,
             harmed=frozenset(system.harmed),
             may_lose_messages=episode.fault.loses_messages,
+            may_strand_messages=episode.fault.strands_messages,
         )
         times = [
             (row["completed_at"] - row["created_at"]) / 1000

@@ -55,6 +55,7 @@ class Evidence:
         accepted: the runs that the producer was told are accepted.
         harmed: the ids of processes that something was done to.
         may_lose_messages: whether the queue, too, was harmed.
+        may_strand_messages: whether delayed messages may have been held past their time.
         exception_text: what no operator may read.
     """
 
@@ -63,6 +64,7 @@ class Evidence:
     accepted: Sequence[str] = ()
     harmed: frozenset[int] = frozenset()
     may_lose_messages: bool = False
+    may_strand_messages: bool = False
     exception_text: str = "the-words-of-an-exception"
     max_deliveries: int = 3
 
@@ -171,7 +173,8 @@ class Checker:
                 yield Violation("I6", "false", run["id"], f"{reason}, and it was not")
             if reason in LOSSES and self.pids.get(event["worker_id"]) not in self.evidence.harmed:
                 yield Violation("I6", "false", run["id"], f"{reason}, and its worker was well")
-            if reason in MISSING and not self.evidence.may_lose_messages:
+            is_stranded = reason == "message_stranded" and self.evidence.may_strand_messages
+            if reason in MISSING and not is_stranded and not self.evidence.may_lose_messages:
                 yield Violation("I6", "false", run["id"], f"{reason}, and the queue was well")
 
     def _bounded(self, run: Row) -> Iterator[Violation]:

@@ -18,6 +18,8 @@ class Fault:
         what: what is done, for the table.
         databases: those on which there is such a thing.
         loses_messages: whether the queue may have lost a message, so that to say so is no lie.
+        strands_messages: whether a delayed message may be held past its time, so that to say that
+            is no lie either.
         longest_s: for how long it lasts at most.
     """
 
@@ -25,6 +27,7 @@ class Fault:
     what: str
     databases: Sequence[str] = DATABASES
     loses_messages: bool = False
+    strands_messages: bool = False
     longest_s: float = 3.0
 
 
@@ -48,7 +51,13 @@ FAULTS = (
     Fault("postgres-cut", "every connection to PostgreSQL ends, again and again", ("postgresql",)),
     Fault("disk-full", "the disk of the SQLite file is full", ("sqlite",)),
     # Processes on one SQLite file share a host, and with it one clock.
-    Fault("clock", "the clock of a worker jumps by 5 minutes, and back", ("postgresql",)),
+    # A delay that was reckoned by a clock five minutes ahead is over five minutes late.
+    Fault(
+        "clock",
+        "the clock of a worker jumps by 5 minutes, and back",
+        ("postgresql",),
+        strands_messages=True,
+    ),
     Fault("poison", "messages that are garbage, unknown or not what was accepted"),
     Fault("gil", "a job holds the interpreter's lock for 20 s", longest_s=20),
     Fault("kill-worker", "a job kills its worker each time"),

@@ -28,13 +28,15 @@ from lastword_middleware.broker import worker_broker
 from lastword_middleware.installing import install
 from tests.faults.campaign.plan import Episode
 from tests.faults.campaign.proxy import Proxy
-from tests.faults.campaign.servers import RedisServer, kill, small_disk
+from tests.faults.campaign.servers import RedisServer, small_disk
+from tests.fleets import kill_all, shared_settings
 from tests.postgres import Databases
 from tests.processes import processes_of
 from tests.support import until
 from tests.workers import tracker_of
 
-LEASE_S, STOP_WAIT_S = 2.0, 3.0
+#: Seconds that a worker which was told to stop is given.
+STOP_WAIT_S = 3.0
 
 ACTORS = {
     "steps": "campaign.steps",
@@ -181,7 +183,7 @@ def running(episode: Episode, databases: Databases, postgres: Any) -> Iterator[S
             postgres if episode.database == "postgresql" else None,
             stack.enter_context(_producer(environment)),
         )
-        stack.callback(_kill_all, folder)
+        stack.callback(kill_all, folder)
         _start_processes(system, environment, {**environment, **apart, **_clock(system)}, stack)
         until(lambda: len(system.workers()) >= 2, within_s=60, what="two workers")
         yield system
@@ -195,7 +197,7 @@ def _start_processes(
         supervisor = Supervisor(environment, system.folder / "logs", stop_within_s=STOP_WAIT_S)
         stack.enter_context(supervisor)
         # Entered last, left first: those who wait for the end of all would wait long.
-        stack.callback(_kill_all, system.folder)
+        stack.callback(kill_all, system.folder)
         system.supervisors.append(supervisor)
         for name in names:
             if name in ("apart", "worker"):
@@ -207,21 +209,11 @@ def _start_processes(
 def _environment(folder: Path, url: str, server: RedisServer) -> dict[str, str]:
     (folder / "lastword.toml").write_text(OPERATIONS)
     return {
+        **shared_settings(folder),
         "LASTWORD_CONFIG": str(folder / "lastword.toml"),
-        "LASTWORD_DATA_DIR": str(folder),
         "LASTWORD_DATABASE_URL": url,
         "LASTWORD_BROKER_URL": f"unix://{server.socket}",
-        "LASTWORD_HEARTBEAT_INTERVAL": "0.4",
-        "LASTWORD_LEASE_TTL": str(LEASE_S),
-        "LASTWORD_SWEEP_INTERVAL": "0.3",
-        "LASTWORD_MESSAGE_GRACE": "0.6",
-        "LASTWORD_WORKER_SHUTDOWN_TIMEOUT": "10",
-        "LASTWORD_STOP_WAIT": "15",
-        # Nobody here waits for a minute of work to end.
-        "LASTWORD_ALLOW_UNSAFE_TIMING": "true",
-        "LASTWORD_METRICS_ADDR": "127.0.0.1:0",
         "LASTWORD_SHIPPED_OPERATIONS": "false",
-        "dramatiq_worker_timeout": "100",
         "CAMPAIGN_JOURNAL": str(folder / "journal"),
     }
 
@@ -281,10 +273,3 @@ def _producer(environment: dict[str, str]) -> Iterator[Application]:
         application.ledger.close()
         tracker_of(broker).ledger.close()
         broker.close()
-
-
-def _kill_all(folder: Path) -> None:
-    found = processes_of(str(folder))
-    # What watches over the others first: it would tell of their deaths.
-    for pid in sorted(found, key=lambda pid: "lastword_middleware.sentinel" not in found[pid]):
-        kill(pid)
