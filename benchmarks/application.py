@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -27,7 +28,10 @@ if os.environ.get("BENCH_BARE"):
     broker = RedisBroker(url=config.broker_url)
     broker.actor_options.add("operation")
     if config.one_cpu:
+        # Its placement and nothing else, as `taskset` would: Python's turns stay as they are.
+        turn_s = sys.getswitchinterval()
         stay_on_one_cpu()
+        sys.setswitchinterval(turn_s)
 else:
     broker = worker_broker(config)
     lastword_middleware.install(broker, config=config)
@@ -38,6 +42,11 @@ configure_logging(config.log_format)
 @dramatiq.actor(operation="bench.nothing")
 def nothing(number: int) -> None:
     """Return at once."""
+
+
+@dramatiq.actor(operation="bench.never_repeated")
+def never_repeated(number: int) -> None:
+    """Return at once, but not before its start is in the ledger."""
 
 
 @dramatiq.actor(operation="bench.a_millisecond")

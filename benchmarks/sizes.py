@@ -45,6 +45,7 @@ class Sizes:
     kinds: Sequence[tuple[str, int | None]] = (
         *(("no-op", None), ("no-op", 256), ("no-op", 1024)),
         *(("1 ms", None), ("1 ms", 256), ("1 ms", 1024)),
+        ("never repeated no-op", None),
     )
     costs_on: Sequence[str] = ("sqlite", "postgresql")
     lone_jobs: int = 150

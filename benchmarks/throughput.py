@@ -9,7 +9,11 @@ from benchmarks.stand import Stand, stand
 from benchmarks.working_off import Workers, work_off
 
 #: What a job does, and the actor that does it.
-ACTORS = {"no-op": "nothing", "1 ms": "a_millisecond"}
+ACTORS = {
+    "no-op": "nothing",
+    "1 ms": "a_millisecond",
+    "never repeated no-op": "never_repeated",
+}
 
 #: How many times as many no-op jobs a second one tracked process works off as one of bare Dramatiq,
 #: both with their defaults; and both with the same prefetch.

@@ -128,5 +128,7 @@ class Claims:
         worker_id = self.tracker.worker_id
         if worker_id is None:
             return Claim(delivery.run_id, refusal=Refusal.LEASE_LOST)
-        [claim] = self.tracker.runs.claim([delivery], worker_id=worker_id)
-        return claim
+        if self.tracker.writer is None:
+            [claim] = self.tracker.runs.claim([delivery], worker_id=worker_id)
+            return claim
+        return self.tracker.writer.claim(delivery, worker_id)

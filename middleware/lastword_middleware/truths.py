@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from lastword.identity import RunId, WorkerId
 from lastword.service.requests import NewRun
-from lastword.service.values import AttemptEnd, Beginning
+from lastword.service.values import AttemptEnd, Beginning, Claim, Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,21 @@ class Began:
     def told(self, now: float) -> Beginning:
         """The start, with its age at `now`."""
         return self.beginning._replace(age_s=now - self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A delivery is to become an attempt, and whoever asked waits until that is recorded.
+
+    Attributes:
+        worker_id: who will have it.
+        answer: the claim, once it is durable. Cancelled, it is not asked any more. An error of the
+            ledger is an answer: it leaves open whether the claim was recorded.
+    """
+
+    delivery: Delivery
+    worker_id: WorkerId
+    answer: Future[Claim] = field(default_factory=Future)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +83,20 @@ class Barrier:
     passed: threading.Event = field(default_factory=threading.Event)
 
 
-Item = Began | Ended | Done | Barrier
+Item = Began | Asked | Ended | Done | Barrier
 
 
 def attempt_of(item: Beginning | AttemptEnd) -> tuple[RunId, int, WorkerId]:
     """Which attempt a start or an end is of."""
     return item.run_id, item.attempt, item.worker_id
+
+
+def by_worker(asked: Sequence[Asked]) -> Iterable[tuple[WorkerId, list[Asked]]]:
+    """What was asked, by the worker that is to have it."""
+    workers: dict[WorkerId, list[Asked]] = {}
+    for item in asked:
+        workers.setdefault(item.worker_id, []).append(item)
+    return workers.items()
 
 
 def by_verb(ended: Sequence[Ended]) -> Iterable[tuple[str, list[Ended]]]:

@@ -1,8 +1,9 @@
 """The one thread that writes a worker's truths: many with one commit, and acknowledges after it.
 
-Worker threads never wait for a disk. What they begin and end is put here in order; a group of it is
-written in one transaction, and the messages of what has ended are acknowledged once that is
-durable. A lone job is written at once; while a commit is under way the next group gathers.
+What worker threads begin and end is put here in order, and they go on; a group of it is written in
+one transaction, and the messages of what has ended are acknowledged once that is durable. Only
+who may not begin before that is recorded waits, for the same commit as all the others. A lone job
+is written at once; while a commit is under way the next group gathers.
 """
 
 from __future__ import annotations
@@ -11,25 +12,26 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from lastword.errors import LedgerUnavailable
-from lastword.identity import RunId
+from lastword.identity import RunId, WorkerId
 from lastword.logs import log_notice
 from lastword.service import RunService
-from lastword.service.values import AttemptEnd, Recorded
+from lastword.service.values import Claim, Delivery
 from lastword.storage.ledger import Ledger
+from lastword_middleware.recording import Recording
 from lastword_middleware.truths import (
     Acknowledger,
+    Asked,
     Barrier,
     Began,
     Done,
     Ended,
     Item,
-    attempt_of,
     bare,
-    by_verb,
 )
 
 #: Seconds a start waits for its end, so that a short job is one commit and not two.
@@ -41,7 +43,8 @@ MOST_ITEMS = 4096
 #: Seconds between two tries to reach a ledger that is down: from, to.
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.1, 2.0
 
-Verb = Callable[[Sequence[AttemptEnd]], dict[RunId, Recorded]]
+#: Seconds after which whoever waits for the writer looks whether it still writes.
+LOOKS_EVERY_S = 0.2
 
 
 class Writer(threading.Thread):
@@ -55,7 +58,7 @@ class Writer(threading.Thread):
     def __init__(self, ledger: Ledger, runs: RunService) -> None:
         super().__init__(name="lastword-writer", daemon=True)
         self._ledger = ledger
-        self._runs = runs
+        self._recording = Recording(ledger, runs)
         self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._giving_up = threading.Event()
         self._reachable = threading.Event()
@@ -68,15 +71,39 @@ class Writer(threading.Thread):
         """Whether the ledger took what it was given last."""
         return self._reachable.is_set()
 
+    @property
+    def waiting(self) -> int:
+        """How many items it has not looked at yet."""
+        return self._items.qsize()
+
     def put(self, item: Item) -> None:
         """Have something written. Returns at once."""
         self._items.put(item)
+
+    def claim(self, delivery: Delivery, worker_id: WorkerId) -> Claim:
+        """Have a start recorded with what else is written then, and wait for that.
+
+        Raises:
+            LedgerUnavailable: not now; it is open whether it is recorded.
+        """
+        item = Asked(delivery, worker_id)
+        self.put(item)
+        try:
+            while self.is_alive() and (self.is_reaching or not item.answer.cancel()):
+                with suppress(TimeoutError):
+                    return item.answer.result(LOOKS_EVERY_S)
+            raise LedgerUnavailable(
+                f"the ledger at {self._ledger.address} did not answer the writer",
+                address=self._ledger.address,
+            )
+        finally:
+            item.answer.cancel()
 
     def drain(self) -> bool:
         """Wait until everything put so far is durable; False if the writer ended before that."""
         barrier = Barrier()
         self._items.put(barrier)
-        while not barrier.passed.wait(0.2):
+        while not barrier.passed.wait(LOOKS_EVERY_S):
             if not self.is_alive():
                 return barrier.passed.is_set()
         return not self._giving_up.is_set()
@@ -136,8 +163,13 @@ class Writer(threading.Thread):
         began = [item for item in group if isinstance(item, Began)]
         ended = [item for item in group if isinstance(item, Ended)]
         done = [item for item in group if isinstance(item, Done)]
+        asked = [
+            item
+            for item in group
+            if isinstance(item, Asked) and item.answer.set_running_or_notify_cancel()
+        ]
         try:
-            self._insist(lambda: self._write(began, ended))
+            self._insist(lambda: self._write(began, ended, asked))
             for item in ended:
                 item.settled(True)
         except LedgerUnavailable:
@@ -146,47 +178,30 @@ class Writer(threading.Thread):
             return
         except Exception:
             logging.getLogger("lastword").exception("a group of truths could not be written")
-            self._one_by_one(began, ended)
+            self._one_by_one(began, ended, asked)
         self._acknowledge(done)
 
-    def _write(self, began: Sequence[Began], ended: Sequence[Ended]) -> None:
-        if not began and not ended:
+    def _write(
+        self, began: Sequence[Began], ended: Sequence[Ended], asked: list[Asked] | None = None
+    ) -> None:
+        asked = [] if asked is None else asked
+        if not (began or ended or asked) and self.is_reaching:
             return
-        starts = {attempt_of(item.beginning): item for item in began}
-        brief: list[tuple[Began, Ended]] = []
-        others: list[Ended] = []
-        for item in ended:
-            start = starts.pop(attempt_of(item.end), None) if item.verb == "finish" else None
-            if start:
-                brief.append((start, item))
-            else:
-                others.append(item)
-        with self._ledger.transaction():
-            # All of them at once and in order: two verbs after each other could lock crosswise.
-            run_ids = {item.beginning.run_id for item in began} | {i.end.run_id for i in ended}
-            self._ledger.lock_runs(list(run_ids))
-            now = time.monotonic()
-            if starts:
-                self._runs.begin([item.told(now) for item in starts.values()])
-            recorded = {}
-            if brief:
-                pairs = [(start.told(now), item.end) for start, item in brief]
-                recorded = self._runs.begin_and_finish(pairs)
-            for name, items in by_verb(others):
-                verb: Verb = getattr(self._runs, name)
-                recorded.update(verb([item.end for item in items]))
-            self._follow_up(ended, recorded)
+        try:
+            claims = self._recording.record(began, ended, asked)
+        except LedgerUnavailable as error:
+            # They know whether it is worth to ask again.
+            for item in asked:
+                item.answer.set_exception(error)
+            # What is tried again without them shows whether the ledger is there.
+            asked.clear()
+            raise
+        for item, claim in claims:
+            item.answer.set_result(claim)
 
-    def _follow_up(self, ended: Sequence[Ended], recorded: Mapping[RunId, Recorded]) -> None:
-        follow_ups = [
-            item.follow_up
-            for item in ended
-            if item.follow_up and recorded.get(item.end.run_id) is Recorded.MOVED
-        ]
-        if follow_ups:
-            self._runs.accept(follow_ups)
-
-    def _one_by_one(self, began: Sequence[Began], ended: Sequence[Ended]) -> None:
+    def _one_by_one(
+        self, began: Sequence[Began], ended: Sequence[Ended], asked: Sequence[Asked]
+    ) -> None:
         # One end that cannot be kept - a fact of its own, say - must not hold up the others.
         for start in began:
             self._try(partial(self._write, [start], []), start.beginning.run_id)
@@ -198,6 +213,15 @@ class Writer(threading.Thread):
             if not written:
                 self._unwritten.add(run_id)
             item.settled(written)
+        for question in asked:
+            self._answer(question)
+
+    def _answer(self, question: Asked) -> None:
+        try:
+            self._write([], [], [question])
+        except Exception as error:  # noqa: BLE001 - it is told to who asked
+            if not question.answer.done():
+                question.answer.set_exception(error)
 
     def _try(self, write: Callable[[], None], run_id: RunId) -> bool:
         try:

@@ -20,7 +20,7 @@ from tests.support import Scene, policy, until
 POLICY = policy(min_backoff=0.01, max_backoff=0.02)
 
 #: How often each kind of work is executed before its run has ended.
-EXECUTED = {"succeeds": 1, "retries": 2, "fails": 3}
+EXECUTED = {"succeeds": 1, "retries": 2, "fails": 3, "is never repeated": 1}
 
 
 @dataclass
@@ -46,9 +46,10 @@ class Place:
         self.expected[self.numbers] = EXECUTED[does]
         return self.numbers
 
-    def actor(self, broker: Broker | None = None) -> Actor[..., None]:
+    def actor(self, broker: Broker | None = None, *, does: str = "succeeds") -> Actor[..., None]:
         """What is sent to."""
-        return (broker or self.broker).get_actor("build")
+        name = "build_once" if does == "is never repeated" else "build"
+        return (broker or self.broker).get_actor(name)
 
     def settle(self) -> None:
         """Sweep until every run has its last word; each was executed as often as it should be."""
@@ -76,10 +77,15 @@ class Place:
 
 
 def declare(broker: Broker, executed: Counter[int]) -> None:
-    """The one actor."""
+    """The actor whose runs are tried again, and the one whose runs are not."""
 
     @dramatiq.actor(operation="report.build", actor_name="build", broker=broker)
     def build(number: int, does: str = "succeeds") -> None:
         executed[number] += 1
         if does == "fails" or (does == "retries" and executed[number] == 1):
             raise RuntimeError("it failed")
+
+    @dramatiq.actor(operation="report.once", actor_name="build_once", broker=broker)
+    def build_once(number: int, does: str) -> None:
+        del does
+        executed[number] += 1

@@ -35,7 +35,7 @@ from lastword_scheduler.timetable import generic_reconciler, sending_broker
 from tests.campaigns import IS_LONG
 from tests.faults.breaking import Breakage, Breaker, broken
 from tests.faults.places import EXECUTED, POLICY, Place, declare
-from tests.support import Scene, until
+from tests.support import POLICIES, Scene, until
 from tests.workers import tracker_of
 
 
@@ -50,7 +50,7 @@ def config(database_url: str, redis_url: str, tmp_path: Path) -> Config:
         sweep_interval=0.2,
         message_grace=0.05,
         slot_grace=3600.0,
-        policies={"report.build": POLICY},
+        policies={"report.build": POLICY, "report.once": POLICIES["report.once"]},
     )
 
 
@@ -258,7 +258,7 @@ def test_whichever_call_of_a_worker_breaks_its_work_is_done_and_told_once(
 
     def work() -> None:
         for does in EXECUTED:
-            place.actor(producer).send(place.number(does), does)
+            place.actor(producer, does=does).send(place.number(does), does)
 
     work()
     place.settle()

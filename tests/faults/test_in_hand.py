@@ -20,6 +20,7 @@ from lastword.service.values import Claim, Delivery, Reservation, Verdict
 from lastword.states import Source, Status
 from lastword.storage.ledger import Row
 from lastword_middleware import reclaiming
+from lastword_middleware.writing import Writer
 from tests.support import Scene, until
 from tests.workers import StartWorker, tracker_of
 
@@ -170,15 +171,14 @@ def test_a_run_whose_claim_is_not_answered_yet_is_told_of_with_every_beat(
     @dramatiq.actor(operation="report.once", broker=broker)
     def once() -> None: ...
 
-    tracker = tracker_of(broker)
-    claim, answered = tracker.runs.claim, threading.Event()
+    claim, answered = Writer.claim, threading.Event()
 
-    def slow(deliveries: Sequence[Delivery], *, worker_id: WorkerId) -> list[Claim]:
-        claims = claim(deliveries, worker_id=worker_id)
+    def slow(self: Writer, delivery: Delivery, worker_id: WorkerId) -> Claim:
+        answer = claim(self, delivery, worker_id)
         assert answered.wait(20)
-        return claims
+        return answer
 
-    monkeypatch.setattr(tracker.runs, "claim", slow)
+    monkeypatch.setattr(Writer, "claim", slow)
     run_id = once.send().message_id
     start_worker()
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any
-
 import dramatiq
 import pytest
 from dramatiq.broker import Broker
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.middleware import Middleware
 
 from lastword_middleware.broker import redis_client
 from lastword_middleware.errors import ActorRefused, SendRefused
 from lastword_middleware.options import DISPATCH
 from tests.support import Scene, until
-from tests.workers import StartWorker, tracker_of
+from tests.workers import StartWorker
 
 
 def test_a_message_of_a_process_without_lastword_is_accepted_on_its_delivery(
@@ -49,37 +45,15 @@ def test_a_second_delivery_of_the_same_message_is_skipped(
     assert scene.kinds(message.message_id) == ["accepted", "claimed", "completed"]
 
 
-class CountSkips(Middleware):
-    """Notes the messages that are skipped."""
-
-    def __init__(self) -> None:
-        self.skipped = threading.Event()
-
-    def after_skip_message(self, broker: Broker, message: Any) -> None:
-        """Note one."""
-        self.skipped.set()
-
-
-def test_two_threads_of_a_worker_that_claim_one_run_at_once_start_it_once(
+def test_two_deliveries_of_a_run_that_are_fetched_at_once_start_it_once(
     broker: Broker, scene: Scene, start_worker: StartWorker
 ) -> None:
     calls: list[int] = []
-    skips = CountSkips()
-    broker.add_middleware(skips)
-    runs: Any = tracker_of(broker).runs
-    claim = runs.claim
-
-    def claim_and_linger(*arguments: Any, **named: Any) -> Any:
-        # The ledger says `running`, and this thread has not heard so yet: now the other one asks.
-        claims = claim(*arguments, **named)
-        assert skips.skipped.wait(10)
-        return claims
 
     @dramatiq.actor(operation="report.build", broker=broker)
     def build() -> None:
         calls.append(1)
 
-    runs.claim = claim_and_linger
     message = build.send()
     broker.enqueue(message)
     start_worker()

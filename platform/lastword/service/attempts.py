@@ -23,28 +23,25 @@ _ENDED_COLUMNS: Mapping[str, ColumnType] = {
 }
 
 
-def begin_attempts(ledger: Ledger, claimed: Sequence[Row]) -> None:
-    """One attempt for each run that was just claimed."""
-    if not claimed:
-        return
-    source = ledger.dialect.batch(
-        {"run_id": "text", "number": "integer", "worker_id": "text", "at": "integer"}
-    )
-    ledger.execute(
-        "INSERT INTO lastword_attempt (run_id, number, worker_id, started_at) "
-        f"SELECT item_run_id, item_number, item_worker_id, item_at FROM {source} AS item",
-        as_batch(
-            [
-                {
-                    "run_id": row["id"],
-                    "number": row["attempt"],
-                    "worker_id": row["worker_id"],
-                    "at": row["claimed_at"],
-                }
-                for row in claimed
-            ]
-        ),
-    )
+#: Begins the attempts of the runs in `moved`, which were claimed just now.
+BEGUN = (
+    "INSERT INTO lastword_attempt (run_id, number, worker_id, started_at) "
+    "SELECT id, attempt, worker_id, claimed_at FROM moved"
+)
+
+#: Ends the attempts of the runs in `moved`, which have ended with them.
+RETURNED = (
+    "UPDATE lastword_attempt SET ended_at = moved.changed_at, ending = moved.outcome, "
+    "reason = moved.reason FROM moved "
+    "WHERE run_id = moved.id AND number = moved.attempt AND ended_at IS NULL"
+)
+
+#: Both for runs that were claimed and have ended with one statement.
+BEGUN_AND_RETURNED = (
+    "INSERT INTO lastword_attempt "
+    "(run_id, number, worker_id, started_at, ended_at, ending, reason) "
+    "SELECT id, attempt, worker_id, claimed_at, changed_at, outcome, reason FROM moved"
+)
 
 
 def end_attempts(ledger: Ledger, moved: Sequence[Row], items: Sequence[Mapping[str, Any]]) -> None:

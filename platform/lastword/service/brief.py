@@ -11,7 +11,7 @@ from typing import Any
 
 from lastword.identity import RunId
 from lastword.service import moves
-from lastword.service.attempts import measure_endings
+from lastword.service.attempts import BEGUN_AND_RETURNED, measure_endings
 from lastword.service.children import HAS_NO_CHILDREN, count_off
 from lastword.service.claiming import (
     BEGIN,
@@ -20,11 +20,13 @@ from lastword.service.claiming import (
     Claiming,
     begin_item,
 )
+from lastword.service.end_items import end_item
 from lastword.service.ending import FINISH_MOVE, Ending
+from lastword.service.events import appended, told_of
 from lastword.service.moves import SAME_DISPATCH, Move, Step
 from lastword.service.values import AttemptEnd, Beginning, Recorded
 from lastword.states import CLAIM, FINISH, Outcome, Source
-from lastword.storage.ledger import Row, as_json
+from lastword.storage.ledger import Row
 
 #: A claim and a finish after each other. What an end finds of its attempt, the claim has just
 #: written; what the claim finds of its reservation stands in for it.
@@ -35,20 +37,13 @@ _BOTH = Move(
     guards=(SAME_DISPATCH, HELD_BY_WORKER, NEXT_ATTEMPT, HAS_NO_CHILDREN),
 )
 
-#: Of the runs in `moved`: what a claim and a finish leave, in their order.
-_EVENTS = (
-    "INSERT INTO lastword_event "
-    "(run_id, at, kind, source, attempt, worker_id, outcome, reason, terminal) "
-    f"SELECT id, claimed_at, '{CLAIM.kind}', '{Source.WORKER}', attempt, worker_id, "
-    f"'{Outcome.PENDING}', NULL, FALSE FROM moved UNION ALL "
-    f"SELECT id, changed_at, '{FINISH.kind}', '{Source.WORKER}', attempt, worker_id, "
-    "outcome, reason, TRUE FROM moved"
-)
-
-_ATTEMPTS = (
-    "INSERT INTO lastword_attempt "
-    "(run_id, number, worker_id, started_at, ended_at, ending, reason) "
-    "SELECT id, attempt, worker_id, claimed_at, changed_at, outcome, reason FROM moved"
+#: What a claim and a finish leave, in their order.
+_LEAVES = (
+    appended(
+        told_of(CLAIM, at="claimed_at", outcome=f"'{Outcome.PENDING}'", reason="NULL"),
+        told_of(FINISH),
+    ),
+    BEGUN_AND_RETURNED,
 )
 
 
@@ -66,7 +61,7 @@ class Brief(Claiming, Ending):
         if not attempts:
             return {}
         with self.ledger.transaction():
-            moved = self._both([{**begin_item(start), **_end_item(end)} for start, end in attempts])
+            moved = self._both([{**begin_item(start), **end_item(end)} for start, end in attempts])
             recorded = {RunId(row["id"]): Recorded.MOVED for row in moved}
             left = [pair for pair in attempts if pair[1].run_id not in recorded]
             if left:
@@ -78,7 +73,7 @@ class Brief(Claiming, Ending):
         ledger = self.ledger
         ledger.lock_runs([item["run_id"] for item in items])
         both = moves.statement(ledger, _BOTH, CLAIM.origins, returns=moves.TOLD)
-        moved = moves.write(ledger, both, items, leaves=(_EVENTS, _ATTEMPTS))
+        moved = moves.write(ledger, both, items, leaves=_LEAVES)
         if not moved:
             return []
         begun = [{**row, "changed_at": row["claimed_at"], "reason": None} for row in moved]
@@ -87,22 +82,3 @@ class Brief(Claiming, Ending):
         measure_endings(ledger, [(row["operation"], row["outcome"]) for row in moved])
         moves.gather(ledger, count_off(ledger, moved))
         return moved
-
-
-def _end_item(end: AttemptEnd) -> dict[str, Any]:
-    # Without what most have not: each word of it is written and read for every job.
-    told: dict[str, Any] = {
-        "run_id": end.run_id,
-        "attempt": end.attempt,
-        "worker_id": end.worker_id,
-        "outcome": end.outcome,
-    }
-    if end.reason:
-        told["reason"] = end.reason
-    if end.counts:
-        told["summary_counts"] = as_json(end.counts)
-    if end.failures:
-        told["failures"] = as_json(list(end.failures))
-    if end.context:
-        told["context"] = as_json(end.context)
-    return told

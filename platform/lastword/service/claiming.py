@@ -7,7 +7,8 @@ from typing import Any
 
 from lastword.identity import RunId, WorkerId
 from lastword.service import moves
-from lastword.service.attempts import begin_attempts
+from lastword.service.attempts import BEGUN
+from lastword.service.events import appended, told_of
 from lastword.service.leases import LEASE_IS_LIVE
 from lastword.service.moves import SAME_DISPATCH, Move
 from lastword.service.reserving import MAY_HOLD, NOT_ASKED_TO_STOP, refusal_of
@@ -55,6 +56,8 @@ BEGIN = Move(
     guards=(SAME_DISPATCH, HELD_BY_WORKER, NEXT_ATTEMPT),
 )
 
+_LEAVES = (appended(told_of(CLAIM)), BEGUN)
+
 
 class Claiming:
     """At most one attempt is current, and only a worker that was alive may have taken it."""
@@ -73,8 +76,7 @@ class Claiming:
             for item in asked
         ]
         with self.ledger.transaction():
-            moved = moves.apply(self.ledger, _CLAIM, items, by=Source.WORKER)
-            begin_attempts(self.ledger, moved)
+            moved = moves.apply(self.ledger, _CLAIM, items, by=Source.WORKER, leaves=_LEAVES)
             claims = {Delivery(RunId(row["id"]), row["dispatch"]): _claim(row) for row in moved}
             refused = [delivery for delivery in asked if delivery not in claims]
             claims.update(self._refusals(refused, worker_id))
@@ -92,8 +94,7 @@ class Claiming:
         """
         items = [begin_item(beginning) for beginning in beginnings]
         with self.ledger.transaction():
-            moved = moves.apply(self.ledger, BEGIN, items, by=Source.WORKER)
-            begin_attempts(self.ledger, moved)
+            moved = moves.apply(self.ledger, BEGIN, items, by=Source.WORKER, leaves=_LEAVES)
         return [RunId(row["id"]) for row in moved]
 
     def _refusals(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lastword.identity import RunId, WorkerId
-from lastword.reasons import SENTENCES, Reason
+from lastword.reasons import Reason
 from lastword.service import moves
-from lastword.service.attempts import end_attempts
+from lastword.service.attempts import RETURNED, end_attempts, measure_endings
 from lastword.service.children import HAS_NO_CHILDREN, HAS_NOT_RETURNED, WAITS_UNTIL
-from lastword.service.events import write_events, write_late_results
+from lastword.service.end_items import END_COLUMNS, END_WRITES, FACTS, bridged, end_item, ended_item
+from lastword.service.events import appended, told_of, write_events, write_late_results
 from lastword.service.moves import SAME_ATTEMPT, SAME_DISPATCH, SAME_WORKER, Move
 from lastword.service.reserving import MAY_HOLD
 from lastword.service.values import AttemptEnd, Recorded, Rejection
@@ -27,54 +28,36 @@ from lastword.states import (
 )
 from lastword.storage.ledger import Ledger, Row, as_batch, as_json
 
-_END_COLUMNS: Mapping[str, Any] = {
-    "run_id": "text",
-    "attempt": "integer",
-    "worker_id": "text",
-    "outcome": "text",
-    "reason": "text",
-    "summary_counts": "text",
-    "failures": "text",
-    "context": "text",
-    "reconciliation": "text",
-}
-
-_END_WRITES = {
-    "outcome": "item_outcome",
-    "reason": "item_reason",
-    "summary_counts": "COALESCE(item_summary_counts, '{}')",
-    "failures": "COALESCE(item_failures, '[]')",
-    "context": "COALESCE(item_context, '{}')",
-}
-
 #: An attempt that returned ends its run.
 FINISH_MOVE = Move(
     arrow=FINISH,
-    columns=_END_COLUMNS,
-    writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
+    columns=END_COLUMNS,
+    writes={**END_WRITES, "closed_by": f"'{Source.WORKER}'"},
     # A run with children takes its outcome from theirs, also where they ended first.
     guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NO_CHILDREN),
 )
 
+_FINISH_LEAVES = (appended(told_of(FINISH)), RETURNED)
+
 _DECLINE = Move(
     arrow=DECLINE,
-    columns=_END_COLUMNS,
-    writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
+    columns=END_COLUMNS,
+    writes={**END_WRITES, "closed_by": f"'{Source.WORKER}'"},
     guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED),
 )
 
 _CANCEL = Move(
     arrow=CANCEL_ATTEMPT,
-    columns=_END_COLUMNS,
-    writes={**_END_WRITES, "closed_by": f"'{Source.WORKER}'"},
+    columns=END_COLUMNS,
+    writes={**END_WRITES, "closed_by": f"'{Source.WORKER}'"},
     guards=(SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED, "cancel_requested_at IS NOT NULL"),
 )
 
 _BRIDGE_ATTEMPT = Move(
     arrow=BRIDGE_ATTEMPT,
-    columns=_END_COLUMNS,
+    columns=END_COLUMNS,
     writes={
-        **_END_WRITES,
+        **END_WRITES,
         "closed_by": f"'{Source.BRIDGE}'",
         "reconciliation": "item_reconciliation",
     },
@@ -111,7 +94,16 @@ class Ending:
 
         A run with open children ends with the last of them.
         """
-        return self._end(FINISH_MOVE, ends, by=Source.WORKER)
+        items = [end_item(end) for end in ends]
+        with self.ledger.transaction():
+            moved = moves.apply(
+                self.ledger, FINISH_MOVE, items, by=Source.WORKER, leaves=_FINISH_LEAVES
+            )
+            measure_endings(self.ledger, ((row["operation"], row["outcome"]) for row in moved))
+            recorded = {RunId(row["id"]): Recorded.MOVED for row in moved}
+            recorded.update(self._hand_over([end for end in ends if end.run_id not in recorded]))
+            recorded.update(self._late([end for end in ends if end.run_id not in recorded]))
+        return recorded
 
     def decline(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
         """Record attempts that found, before they had any effect, that they may not go on."""
@@ -133,7 +125,7 @@ class Ending:
                 "dispatch": rejection.dispatch,
                 "worker_id": rejection.worker_id,
                 "reason": rejection.reason,
-                "reconciliation": _bridged(rejection.reason, rejection.diagnostics),
+                "reconciliation": bridged(rejection.reason, rejection.diagnostics),
             }
             for rejection in rejections
         ]
@@ -161,28 +153,25 @@ class Ending:
         )
 
     def _end(self, move: Move, ends: Sequence[AttemptEnd], *, by: Source) -> dict[RunId, Recorded]:
-        items = [end_item(end) for end in ends]
+        items = [ended_item(end) for end in ends]
         with self.ledger.transaction():
             moved = moves.apply(self.ledger, move, items, by=by)
             end_attempts(self.ledger, moved, items)
             recorded = {RunId(row["id"]): Recorded.MOVED for row in moved}
-            if move is FINISH_MOVE:
-                missing = [item for item in items if item["run_id"] not in recorded]
-                recorded.update(self._hand_over(missing))
             recorded.update(self._late([end for end in ends if end.run_id not in recorded]))
         return recorded
 
-    def _hand_over(self, items: Sequence[Mapping[str, Any]]) -> dict[RunId, Recorded]:
+    def _hand_over(self, ends: Sequence[AttemptEnd]) -> dict[RunId, Recorded]:
         # The attempt is over; from here on its run belongs to its children.
-        if not items:
+        if not ends:
             return {}
-        ledger = self.ledger
+        ledger, items = self.ledger, [ended_item(end) for end in ends]
         guards = (f"status = '{Status.RUNNING}'", SAME_ATTEMPT, SAME_WORKER, HAS_NOT_RETURNED)
         rows = ledger.execute(
             "UPDATE lastword_run SET returned_at = {now}, returned_outcome = item_outcome, "
             f"stale_at = {WAITS_UNTIL}, changed_at = {{now}}, "
-            "summary_counts = item_summary_counts, failures = item_failures, "
-            f"context = item_context FROM {ledger.dialect.batch(_END_COLUMNS)} AS item "
+            f"{', '.join(f'{column} = {value}' for column, value in FACTS.items())} "
+            f"FROM {ledger.dialect.batch(END_COLUMNS)} AS item "
             f"WHERE id = item_run_id AND {moves.looked_up_by_id(guards)} "
             f"RETURNING {moves.RETURNED}, children, children_open, children_succeeded, "
             "summary_counts, failures".replace("{now}", ledger.dialect.now_ms),
@@ -210,36 +199,6 @@ class Ending:
         late = [end for end in ends if recorded.get(end.run_id) is Recorded.LATE]
         write_late_results(self.ledger, [_late_event(end, rows[end.run_id]) for end in late])
         return recorded
-
-
-def end_item(end: AttemptEnd) -> dict[str, Any]:
-    """What a statement is told of an end."""
-    bridged = end.outcome is Outcome.FAILED and end.reason is not None
-    return {
-        "run_id": end.run_id,
-        "attempt": end.attempt,
-        "worker_id": end.worker_id,
-        "outcome": end.outcome,
-        "reason": end.reason,
-        "summary_counts": as_json(end.counts) if end.counts else "{}",
-        "failures": as_json(list(end.failures)) if end.failures else "[]",
-        "context": as_json(end.context) if end.context else "{}",
-        "reconciliation": _bridged(end.reason) if bridged and end.reason else None,
-        "ending": end.outcome,
-        "diagnostics": end.diagnostics,
-    }
-
-
-def _bridged(reason: Reason, evidence: str = "") -> str:
-    return as_json(
-        {
-            "kind": "bridged",
-            "source": Source.BRIDGE,
-            "reason": reason,
-            "sentence": SENTENCES[reason],
-            "evidence": {"queue": evidence} if evidence else {},
-        }
-    )
 
 
 def _is_recorded(end: AttemptEnd, row: Row) -> bool:

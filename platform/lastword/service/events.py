@@ -43,6 +43,35 @@ def event_of(row: Row, arrow: Arrow, *, by: Source, told: Mapping[str, Any]) -> 
     }
 
 
+def told_of(
+    arrow: Arrow, *, at: str = "changed_at", outcome: str = "outcome", reason: str = "reason"
+) -> str:
+    """The events of runs that their worker moved, selected from `moved` by the database.
+
+    Most transitions are of this kind, and nothing is told of them but what the run's row says.
+
+    Args:
+        arrow: the transition.
+        at: when it was, by the columns of the moved run.
+        outcome: which outcome the run had then.
+        reason: and which reason.
+    """
+    terminal = str(arrow.target in TERMINAL).upper()
+    return (
+        f"SELECT id, {at}, '{arrow.kind}', '{Source.WORKER}', attempt, worker_id, "
+        f"{outcome}, {reason}, {terminal} FROM moved"
+    )
+
+
+def appended(*selected: str) -> str:
+    """Appends events that `told_of` selects, in this order."""
+    return (
+        "INSERT INTO lastword_event "
+        "(run_id, at, kind, source, attempt, worker_id, outcome, reason, terminal) "
+        + " UNION ALL ".join(selected)
+    )
+
+
 def write_events(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> None:
     """Append events."""
     if events:

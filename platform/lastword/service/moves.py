@@ -95,23 +95,37 @@ _GATHER = Move(
 
 
 def apply(
-    ledger: Ledger, move: Move, items: Sequence[Mapping[str, Any]], *, by: Source
+    ledger: Ledger,
+    move: Move,
+    items: Sequence[Mapping[str, Any]],
+    *,
+    by: Source,
+    leaves: Sequence[str] = (),
 ) -> list[Row]:
-    """Move those of `items` that may move; the rows that moved. Call inside a transaction."""
+    """Move those of `items` that may move; the rows that moved. Call inside a transaction.
+
+    Args:
+        ledger: where.
+        move: what each item is to do.
+        items: which runs, and what is written of them.
+        by: who moves them.
+        leaves: statements that append what this leaves, its events among it; see `write`. Without
+            them only the events are written, each with what its item tells.
+    """
     if not items:
         return []
     if by not in move.arrow.sources:
         raise ValueError(f"{by} may not draw the arrow {move.arrow.name}")
     ledger.lock_runs([item["run_id"] for item in items])
-    moved = ledger.execute(statement(ledger, move, move.arrow.origins), as_batch(items))
+    changes = statement(ledger, move, move.arrow.origins)
+    if leaves:
+        moved = write(ledger, changes, items, leaves=leaves, returns=RETURNED)
+        account(ledger, [Step(move.arrow, moved)], by=by)
+    else:
+        moved = ledger.execute(changes, as_batch(items))
+        record(ledger, [Step(move.arrow, moved, _told(move, moved, items))], by=by)
     if by in RECONCILERS and len(moved) < len(items):
         ledger.measure("run_transition_conflicts", (move.arrow.name,), len(items) - len(moved))
-    asked = {item["run_id"]: item for item in items}
-    told = {
-        row["id"]: {key: asked[row["id"]].get(key) for key in ("reason", *move.details)}
-        for row in moved
-    }
-    record(ledger, [Step(move.arrow, moved, told)], by=by)
     if move.arrow.target in TERMINAL:
         gather(ledger, count_off(ledger, moved))
     return moved
@@ -202,8 +216,9 @@ def write(
         ledger: where.
         changes: the statement over a batch of items that changes runs, and returns `returns`.
         items: the batch.
-        leaves: statements that append rows made from the relation `moved`: the changed runs.
-        returns: the columns of the answer, and of `moved`.
+        leaves: statements that append rows made from the relation `moved`: the changed runs, with
+            the columns of `TOLD`.
+        returns: the columns of the answer: these, or more.
     """
     if ledger.dialect.writes_within_with:
         appended = [f"appended_{number} AS ({rows})" for number, rows in enumerate(leaves)]
@@ -212,7 +227,7 @@ def write(
     moved = ledger.execute(changes, as_batch(items))
     ids = as_batch([{"run_id": row["id"]} for row in moved])
     these = (
-        f"WITH moved AS (SELECT {returns} FROM {ledger.dialect.batch({'run_id': 'text'})} "
+        f"WITH moved AS (SELECT {TOLD} FROM {ledger.dialect.batch({'run_id': 'text'})} "
         "AS item JOIN lastword_run ON id = item_run_id)"
     )
     for rows in leaves:
@@ -228,6 +243,16 @@ def looked_up_by_id(guards: Sequence[str]) -> str:
     instead of 20 ms.
     """
     return f"CASE WHEN completed_at IS NULL AND {' AND '.join(guards)} THEN TRUE ELSE FALSE END"
+
+
+def _told(
+    move: Move, moved: Sequence[Row], items: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    asked = {item["run_id"]: item for item in items}
+    return {
+        row["id"]: {key: asked[row["id"]].get(key) for key in ("reason", *move.details)}
+        for row in moved
+    }
 
 
 def _audited(
