@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
-from benchmarks.backlog import fill
+from benchmarks.backlog import Backlog, fill
 from benchmarks.rows import Row, at_most, compared, unjudged
 from benchmarks.stand import stand
 from lastword_scheduler.generic import GenericReconciler
@@ -31,35 +32,44 @@ def measure_sweep(
         active: runs that are not completed.
         least: runs in the ledger that the others are compared to, those that are active with them.
         totals: runs in the ledger, likewise.
-        rounds: sweeps of which the median is taken.
+        rounds: sweeps of each ledger, in turns, of which the median is taken.
         judged: whether a ratio out of its bound is a failure.
     """
     for database in databases:
-        short = _measure(database, least - active, active, rounds)
-        for total in totals:
-            long = _measure(database, total - active, active, rounds)
+        with ExitStack() as stands:
+            ledgers = [
+                stands.enter_context(_swept(database, total - active, active))
+                for total in (least, *totals)
+            ]
             for runs in (active, active // 100):
-                name = f"sweep, {runs:,} active among {total:,} rows, {database}, beside {least:,}"
-                found = compared(name, "s", long[runs], short[runs])
-                # The one over a hundredth took a few milliseconds: too short to be judged.
-                is_long = judged and runs == active
-                bounded = at_most(found, MOST_BESIDE_HISTORY)
-                yield bounded if is_long else unjudged(bounded)
+                short, *longs = _in_turns(ledgers, runs, rounds)
+                for total, long in zip(totals, longs, strict=True):
+                    name = f"sweep, {runs:,} active among {total:,} rows, {database}"
+                    found = compared(f"{name}, beside {least:,}", "s", long, short)
+                    bounded = at_most(found, MOST_BESIDE_HISTORY)
+                    # The one over a hundredth took a few milliseconds: too short to be judged.
+                    is_long = judged and runs == active
+                    yield bounded if is_long else unjudged(bounded)
 
 
-def _measure(database: str, history: int, active: int, rounds: int) -> dict[int, list[float]]:
-    few = active // 100
+@contextmanager
+def _swept(database: str, history: int, active: int) -> Iterator[tuple[Backlog, GenericReconciler]]:
     with stand(database) as here:
-        backlog = fill(here, history=history, active=active)
-        reconciler = generic_reconciler(here.config, here.ledger)
-        many_s = _sweeps(reconciler, active, rounds)
-        backlog.keep_first(few)
-        return {active: many_s, few: _sweeps(reconciler, few, rounds)}
+        yield (
+            fill(here, history=history, active=active),
+            generic_reconciler(here.config, here.ledger),
+        )
 
 
-def _sweeps(reconciler: GenericReconciler, active: int, rounds: int) -> list[float]:
-    # The first one warms caches, and lets PostgreSQL settle on a plan.
-    return [_sweep(reconciler, active) for _ in range(rounds + 1)][1:]
+def _in_turns(
+    ledgers: Sequence[tuple[Backlog, GenericReconciler]], active: int, rounds: int
+) -> list[list[float]]:
+    for backlog, reconciler in ledgers:
+        backlog.keep_first(active)
+        # The first one warms caches, and lets PostgreSQL settle on a plan.
+        _sweep(reconciler, active)
+    turns = [[_sweep(reconciler, active) for _, reconciler in ledgers] for _ in range(rounds)]
+    return [list(seconds) for seconds in zip(*turns, strict=True)]
 
 
 def _sweep(reconciler: GenericReconciler, active: int) -> float:
