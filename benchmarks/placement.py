@@ -18,6 +18,10 @@ KINDS = {
     "computing beside Python": ("beside_python", 8),
 }
 
+#: How many times as many no-op jobs a second one tracked process works off on one CPU as one of
+#: bare Dramatiq with its defaults, which is anywhere.
+LEAST_BESIDE_DEFAULTS = 3.0
+
 #: The prefetch at which both sides are on one CPU.
 PREFETCH = 1024
 
@@ -27,7 +31,8 @@ def measure_placement(
 ) -> Iterator[Row]:
     """Jobs through one process of 8 threads, on one CPU beside where it likes, A B A B.
 
-    Then no-op jobs, tracked beside bare Dramatiq, both on one CPU and with the same prefetch.
+    Then no-op jobs, tracked beside bare Dramatiq: both on one CPU and with the same prefetch; and
+    tracked on one CPU beside Dramatiq as it comes.
 
     Args:
         databases: where the ledger is.
@@ -48,6 +53,10 @@ def measure_placement(
             )
             found = _pair(here, name, tracked, bare, "nothing", jobs, rounds)
             found = at_least(found, LEAST_AT_EQUAL_PREFETCH)
+            yield found if judged else unjudged(found)
+            name = f"no-op jobs, 1x8, {database}, one CPU, beside bare Dramatiq at its defaults"
+            found = _pair(here, name, kept, Workers(tracked=False), "nothing", jobs, rounds)
+            found = at_least(found, LEAST_BESIDE_DEFAULTS)
             yield found if judged else unjudged(found)
 
 
