@@ -93,7 +93,12 @@ def fill(here: Stand, *, history: int, active: int) -> Backlog:
             "UPDATE lastword_run SET sent_at = sent_at - 60000 WHERE completed_at IS NULL"
         )
     with here.ledger.session():
+        if here.database == "postgresql":
+            # Of ten million rows it may take longer than a statement of ours may.
+            here.ledger.execute("SET statement_timeout = 0")
         here.ledger.execute("ANALYZE")
+        if here.database == "postgresql":
+            here.ledger.execute("RESET statement_timeout")
     return backlog
 
 
