@@ -134,7 +134,10 @@ def require_same_broker(broker: Broker, config: Config) -> None:
     Raises:
         ConfigError: another Redis, another database of it, or another namespace.
     """
-    if not isinstance(broker, RedisBroker) or config.broker_url == EMBEDDED:
+    if not isinstance(broker, RedisBroker):
+        return
+    if config.broker_url == EMBEDDED:
+        _require_embedded(_place(broker.client.connection_pool))
         return
     if config.broker_url.startswith("amqp"):
         raise ConfigError(["the application's broker is Redis, and broker_url names RabbitMQ"])
@@ -146,6 +149,16 @@ def require_same_broker(broker: Broker, config: Config) -> None:
         raise ConfigError(
             [f"{seen}, and the configuration's is {_shown(wanted)}"],
             mend="set broker_url and broker_namespace to what the application uses",
+        )
+
+
+def _require_embedded(given: dict[str, object]) -> None:
+    if "path" not in given:
+        # The embedded broker has a socket's path: whatever has a port is another.
+        seen = f"the application's broker is {_shown(given)}"
+        raise ConfigError(
+            [f"{seen}, and the configuration names none"],
+            mend="set broker_url to what the application uses",
         )
 
 

@@ -106,6 +106,13 @@ def test_a_broker_that_the_scheduler_would_not_look_into_is_refused(
         install(broker, config=replace(config, **change))  # type: ignore[arg-type]
 
 
+def test_a_broker_with_a_port_is_refused_while_the_configuration_names_none() -> None:
+    # Else the run of a killed worker could be sent again by nobody.
+    broker = RedisBroker(url="redis://127.0.0.1:6379/0")
+    with pytest.raises(ConfigError, match=r"port=6379 .* names none; set broker_url"):
+        install(broker, config=Config())
+
+
 @pytest.mark.parametrize(
     "database", ["foo.db", "mysql://app:hunter2@db/app", "postgresql://app:hunt%zer2@/"]
 )
