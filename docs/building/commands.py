@@ -47,7 +47,7 @@ def _section(context: click.Context) -> str:
     blocks = [f"## {context.command_path}", f"`{usage}`", paragraphs]
     options = [_row(item, context) for item in command.params if isinstance(item, click.Option)]
     if options:
-        blocks.append(table(["option", "", "default"], options))
+        blocks.append(table(["option", "meaning", "default"], options))
     return "\n\n".join(blocks)
 
 

@@ -31,6 +31,10 @@ def check_applications(config: Config, modules: Sequence[str]) -> Iterator[Findi
     Raises:
         LastwordError: one of them cannot be loaded, or refuses an actor.
     """
+    if not modules and not config.shipped_operations:
+        # What ships is not wanted here, and nobody has said where the rest is.
+        yield Finding("no application was looked at", "name yours with --app MODULE")
+        return
     brokers: list[Broker] = []
     with _nothing_running(config):
         for module in modules or [default_module()]:
@@ -47,8 +51,8 @@ def check_applications(config: Config, modules: Sequence[str]) -> Iterator[Findi
             continue
         named = {str(actor.options["operation"]) for actor in covered_actors(broker)}
         covered |= named
-        unknown |= named - set(config.policies)
-        if named - set(config.policies):
+        if lacking := named - set(config.policies):
+            unknown |= lacking
             continue
         for violation in violations_of(broker, config):
             yield Finding(violation.seen, violation.mend, rule=violation.rule)
