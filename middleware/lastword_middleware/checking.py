@@ -31,10 +31,6 @@ def check_applications(config: Config, modules: Sequence[str]) -> Iterator[Findi
     Raises:
         LastwordError: one of them cannot be loaded, or refuses an actor.
     """
-    if not modules and not config.shipped_operations:
-        # What ships is not wanted here, and nobody has said where the rest is.
-        yield Finding("no application was looked at", "name yours with --app MODULE")
-        return
     brokers: list[Broker] = []
     with _nothing_running(config):
         for module in modules or [default_module()]:

@@ -121,8 +121,9 @@ def test_check_of_an_application_alone_says_once_that_the_shipped_operations_are
 def test_check_without_an_application_says_so_where_nothing_that_ships_is_wanted(
     settings: dict[str, str],
 ) -> None:
-    line = complaint_of_check(env={**settings, "LASTWORD_SHIPPED_OPERATIONS": "false"})
-    assert line == "lastword: actors: no application was looked at; name yours with --app MODULE"
+    done = lastword("check", env={**settings, "LASTWORD_SHIPPED_OPERATIONS": "false"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "actors: no application was looked at; name yours with --app MODULE" in done.stdout
 
 
 def test_check_finds_that_an_application_was_installed_with_another_configuration(
