@@ -53,7 +53,7 @@ def _section(context: click.Context) -> str:
 
 def _row(option: click.Option, context: click.Context) -> tuple[str, str, str]:
     names = ", ".join([*option.opts, *option.secondary_opts])
-    value = "" if option.is_flag else f" {option.make_metavar(context)}"
+    value = "" if option.is_flag else f" {option.make_metavar(context).replace('|', ' | ')}"
     said = option.help or ""
     if option.required:
         said = f"{said} Required.".strip()

@@ -47,14 +47,13 @@ def configuration_page() -> str:
     defaults = {item.name: item.default for item in fields(Config)}
     rows = [
         (
-            f"`{key}`",
-            f"`{ENVIRONMENT_PREFIX}{key.upper()}`",
+            f"`{key}` `{ENVIRONMENT_PREFIX}{key.upper()}`",
             said[key],
             _setting(key, defaults[key]),
         )
         for key in READERS
     ]
-    keys = table(["key", "variable", "meaning", "default"], rows)
+    keys = table(["key, variable", "meaning", "default"], rows)
     return f"{_ABOUT}{keys}\n{_OPERATIONS}{_policies()}"
 
 
