@@ -47,7 +47,7 @@ def configuration_page() -> str:
     defaults = {item.name: item.default for item in fields(Config)}
     rows = [
         (
-            f"`{key}` `{ENVIRONMENT_PREFIX}{key.upper()}`",
+            f"`{key}`<br>`{ENVIRONMENT_PREFIX}{key.upper()}`",
             said[key],
             _setting(key, defaults[key]),
         )
