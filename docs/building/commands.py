@@ -47,13 +47,13 @@ def _section(context: click.Context) -> str:
     blocks = [f"## {context.command_path}", f"`{usage}`", paragraphs]
     options = [_row(item, context) for item in command.params if isinstance(item, click.Option)]
     if options:
-        blocks.append(table(["option", "", "default"], options))
+        blocks.append(table(["option", "meaning", "default"], options))
     return "\n\n".join(blocks)
 
 
 def _row(option: click.Option, context: click.Context) -> tuple[str, str, str]:
     names = ", ".join([*option.opts, *option.secondary_opts])
-    value = "" if option.is_flag else f" {option.make_metavar(context)}"
+    value = "" if option.is_flag else f" {option.make_metavar(context).replace('|', ' | ')}"
     said = option.help or ""
     if option.required:
         said = f"{said} Required.".strip()

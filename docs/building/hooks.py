@@ -32,6 +32,14 @@ FOLDERS = {
     "Reference": ("reference", []),
 }
 
+#: Pages that stand before the others of their folder, in the order in which they are needed.
+FIRST = [
+    *("install", "existing-application", "transactional-start", "fastapi", "flask", "django"),
+    *("test-your-actors", "custom-reconciler", "postgresql", "rabbitmq", "kubernetes", "alerts"),
+    *("promise", "evidence", "fencing", "timing-chain"),
+    *("cli", "configuration", "python"),
+]
+
 #: A link or a picture: what stands before its target, and the target without its anchor.
 LINK = re.compile(r"(\]\()(?![a-z]+:|#|/)([^)#\s]+)")
 
@@ -57,8 +65,13 @@ def _filled(part: dict[str, Any]) -> dict[str, Any]:
     if title not in FOLDERS:
         return part
     folder, others = FOLDERS[title]
-    found = [f"{folder}/{page.name}" for page in sorted((ROOT / "docs" / folder).glob("*.md"))]
+    pages = sorted((ROOT / "docs" / folder).glob("*.md"), key=_place)
+    found = [f"{folder}/{page.name}" for page in pages]
     return {title: found + [name for name in others if (ROOT / "docs" / name).exists()]}
+
+
+def _place(page: Path) -> tuple[int, str]:
+    return FIRST.index(page.stem) if page.stem in FIRST else len(FIRST), page.stem
 
 
 def runbooks() -> list[str]:

@@ -47,21 +47,20 @@ def configuration_page() -> str:
     defaults = {item.name: item.default for item in fields(Config)}
     rows = [
         (
-            f"`{key}`",
-            f"`{ENVIRONMENT_PREFIX}{key.upper()}`",
+            f"`{key}`<br>`{ENVIRONMENT_PREFIX}{key.upper()}`",
             said[key],
             _setting(key, defaults[key]),
         )
         for key in READERS
     ]
-    keys = table(["key", "variable", "", "default"], rows)
+    keys = table(["key, variable", "meaning", "default"], rows)
     return f"{_ABOUT}{keys}\n{_OPERATIONS}{_policies()}"
 
 
 #: Defaults that follow from the operations that are offered.
 _DERIVED = {
-    "worker_shutdown_timeout": "the longest `time_limit` and 10",
-    "stop_wait": "`worker_shutdown_timeout` and 20",
+    "worker_shutdown_timeout": "the longest `time_limit` and 10 s",
+    "stop_wait": "`worker_shutdown_timeout` and 20 s",
 }
 
 
@@ -79,7 +78,7 @@ def _policies() -> str:
         default = getattr(policy, item.name)
         shown = "required" if item.name in REQUIRED_KEYS else _shown(default)
         rows.append((f"`{item.name}`", said[item.name], _expected(item.name), shown))
-    return table(["key", "", "holds", "default"], rows)
+    return table(["key", "meaning", "holds", "default"], rows)
 
 
 def _expected(key: str) -> str:
@@ -95,7 +94,7 @@ def _shown(value: object) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if isinstance(value, float):
-        return f"{value:g}" if value < 1e5 else f"{value:.0f}"
+        return f"{value:g} s" if value < 1e5 else f"{value:.0f} s"
     if value is None or value == "" or value == ():
         return "none"
     if isinstance(value, tuple):

@@ -30,7 +30,12 @@ LOOK_EVERY_S = 0.5
 @click.option("--tenant", "pairs", multiple=True, metavar="ID=S|M|L", help="Repeatable.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Any free one by default.")
 @click.option(
-    "--latency", "latency_s", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS"
+    "--latency",
+    "latency_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="How long each answer takes.",
 )
 @click.option(
     "--scale",
@@ -96,8 +101,12 @@ def demo() -> None:
 
 
 @click.command()
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True)
-@click.option("--threads", type=click.IntRange(1, 256), default=4, show_default=True)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Worker processes."
+)
+@click.option(
+    "--threads", type=click.IntRange(1, 256), default=4, show_default=True, help="Of each worker."
+)
 def up(workers: int, threads: int) -> None:
     """Start the system of the demo and keep it running until Ctrl-C."""
     _require_operations()

@@ -64,8 +64,13 @@ def baselines() -> None:
 @baselines.command("add")
 @click.argument("name")
 @click.option("--type", "types", multiple=True, required=True, help="A type; repeatable.")
-@click.option("--workspace", default="default", show_default=True)
-@click.option("--mode", type=click.Choice(["content", "meta"]), default="content")
+@click.option("--workspace", default="default", show_default=True, help="Whose profile it is.")
+@click.option(
+    "--mode",
+    type=click.Choice(["content", "meta"]),
+    default="content",
+    help="Compare content and assignments, or only what a listing has.",
+)
 def add_baseline(name: str, types: tuple[str, ...], workspace: str, mode: str) -> None:
     """Add a profile; `lastword start baseline_capture --input profile_id=ID` captures it."""
     from lastword_jobs.baselines.records import add_profile
@@ -77,7 +82,12 @@ def add_baseline(name: str, types: tuple[str, ...], workspace: str, mode: str) -
 
 @baselines.command("findings")
 @click.argument("tenant_id")
-@click.option("--status", type=click.Choice(["open", "accepted", "resolved"]), default="open")
+@click.option(
+    "--status",
+    type=click.Choice(["open", "accepted", "resolved"]),
+    default="open",
+    help="Only these.",
+)
 @json_option
 def findings(tenant_id: str, status: str, as_json: bool) -> None:
     """What is not as a baseline has it."""

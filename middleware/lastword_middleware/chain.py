@@ -40,7 +40,7 @@ def violations_of(
             than the configuration.
         queues: the queues that are consumed; all of them if empty.
     """
-    actors = [actor for actor in _covered(broker) if not queues or actor.queue_name in queues]
+    actors = [actor for actor in covered_actors(broker) if not queues or actor.queue_name in queues]
     policies = {actor: config.policies[actor.options["operation"]] for actor in actors}
     drain = config.worker_shutdown_timeout if shutdown_timeout_s is None else shutdown_timeout_s
     silence = broker.heartbeat_timeout / 1000 if isinstance(broker, RedisBroker) else None
@@ -58,7 +58,8 @@ def violations_of(
     return sorted(found, key=lambda violation: violation.rule.number)
 
 
-def _covered(broker: Broker) -> Iterator[Actor[Any, Any]]:
+def covered_actors(broker: Broker) -> Iterator[Actor[Any, Any]]:
+    """Those that name an operation."""
     return (actor for actor in broker.actors.values() if actor.options.get("operation"))
 
 

@@ -15,8 +15,9 @@ from lastword.checks import Finding
 from lastword.config import EMBEDDED, Config
 from lastword.embedded import resolve_broker_url
 from lastword.errors import BrokerUnavailable
+from lastword.operation_tables import shipped_tables
 from lastword_middleware.applications import default_module, load
-from lastword_middleware.chain import violations_of
+from lastword_middleware.chain import covered_actors, violations_of
 from lastword_middleware.messages import TrackMessages
 
 
@@ -36,6 +37,7 @@ def check_applications(config: Config, modules: Sequence[str]) -> Iterator[Findi
             load(module)
             brokers.append(dramatiq.get_broker())
     covered: set[str] = set()
+    unknown: set[str] = set()
     for broker in brokers:
         if not any(isinstance(item, TrackMessages) for item in broker.middleware):
             yield Finding(
@@ -43,17 +45,44 @@ def check_applications(config: Config, modules: Sequence[str]) -> Iterator[Findi
                 "call lastword_middleware.install(broker) in it before actors are declared",
             )
             continue
-        covered |= {str(actor.options.get("operation")) for actor in broker.actors.values()}
+        named = {str(actor.options["operation"]) for actor in covered_actors(broker)}
+        covered |= named
+        if lacking := named - set(config.policies):
+            unknown |= lacking
+            continue
         for violation in violations_of(broker, config):
             yield Finding(violation.seen, violation.mend, rule=violation.rule)
-    for operation, policy in sorted(config.policies.items()):
-        if policy.enabled and operation not in covered:
-            yield Finding(
-                f'operation "{operation}" is offered, and no actor of '
-                f"{', '.join(modules or [default_module()])} does it",
-                "declare one that names it, name its application with --app, or set "
-                "`enabled = false` for it",
-            )
+    shown = ", ".join(modules or [default_module()])
+    yield from _without_policy(sorted(unknown), shown)
+    offered = {name for name, policy in config.policies.items() if policy.enabled}
+    yield from _without_actor(sorted(offered - covered), shown)
+
+
+def _without_policy(operations: list[str], shown: str) -> Iterator[Finding]:
+    # The application was installed with another configuration than the one that is checked.
+    for operation in operations:
+        yield Finding(
+            f'an actor of {shown} does operation "{operation}", which has no policy here',
+            "set LASTWORD_CONFIG to the file that the application is installed with",
+        )
+
+
+def _without_actor(operations: list[str], shown: str) -> Iterator[Finding]:
+    shipped = [name for name in operations if name in shipped_tables()]
+    if len(shipped) > 1:
+        yield Finding(
+            f"{len(shipped)} operations that ship with Lastword are offered, and no actor of "
+            f"{shown} does them: {', '.join(shipped)}",
+            "set `shipped_operations = false` if only your own are wanted, or name their "
+            f"application too, with `--app {default_module()}`",
+        )
+        operations = [name for name in operations if name not in shipped]
+    for operation in operations:
+        yield Finding(
+            f'operation "{operation}" is offered, and no actor of {shown} does it',
+            "declare one that names it, name its application with --app, or set "
+            "`enabled = false` for it",
+        )
 
 
 @contextmanager

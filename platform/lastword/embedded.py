@@ -182,7 +182,7 @@ def resolve_broker_url(config: Config) -> str:
     raise BrokerUnavailable(
         f"no embedded broker is running in {config.data_dir.absolute()}",
         address=EMBEDDED,
-        mend="run `lastword up` there first, or set LASTWORD_BROKER_URL",
+        mend="run `lastword up` there first, or set LASTWORD_BROKER_URL or LASTWORD_CONFIG",
     )
 
 

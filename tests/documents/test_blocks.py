@@ -99,6 +99,13 @@ def test_every_configuration_is_taken_and_its_durations_fit(block: Block, tmp_pa
     assert violations(chain_of(config)) == []
 
 
+@pytest.mark.parametrize("folder", ["orders", "django_orders", "exports"])
+def test_the_settings_that_a_page_takes_in_do_without_an_environment(folder: str) -> None:
+    config = load_config({}, file=ROOT / "docs" / "examples" / folder / "lastword.toml")
+    assert config.broker_url.startswith("redis://")
+    assert len(config.policies) == 1
+
+
 def read_yaml(text: str) -> None:
     for part in yaml.safe_load_all(text):
         if isinstance(part, dict) and "apiVersion" in part:

@@ -104,6 +104,50 @@ def test_check_looks_at_the_actors_of_ones_own_application(
     assert "operation 'fleet.work' has no policy" in line
 
 
+def test_check_of_an_application_alone_says_once_that_the_shipped_operations_are_not_its_own(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lastword.toml"
+    file.write_text(FLEET_OPERATIONS)
+    env = {**settings, "LASTWORD_CONFIG": str(file)}
+    line = complaint_of_check("--app", "tests.fleet", env=env)
+    assert "12 operations that ship with Lastword are offered" in line
+    assert "set `shipped_operations = false`" in line
+    command = ("check", "--app", "tests.fleet", "--app", "lastword_jobs.application")
+    done = lastword(*command, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_check_without_an_application_says_so_where_nothing_that_ships_is_wanted(
+    settings: dict[str, str],
+) -> None:
+    done = lastword("check", env={**settings, "LASTWORD_SHIPPED_OPERATIONS": "false"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "actors: no application was looked at; name yours with --app MODULE" in done.stdout
+
+
+def test_check_finds_that_an_application_was_installed_with_another_configuration(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "own.toml").write_text(FLEET_OPERATIONS)
+    (tmp_path / "own_app.py").write_text(
+        "import os, dramatiq, lastword_middleware\n"
+        "from dramatiq.brokers.redis import RedisBroker\n"
+        "broker = RedisBroker(url=os.environ['LASTWORD_BROKER_URL'])\n"
+        "dramatiq.set_broker(broker)\n"
+        f"lastword_middleware.install(broker, config={str(tmp_path / 'own.toml')!r})\n"
+        "dramatiq.actor(lambda: None, actor_name='work', operation='fleet.work')\n"
+    )
+    env = {
+        **settings,
+        "PYTHONPATH": str(tmp_path),
+        "LASTWORD_SHIPPED_OPERATIONS": "false",
+    }
+    line = complaint_of_check("--app", "own_app", env=env)
+    assert 'an actor of own_app does operation "fleet.work", which has no policy here' in line
+    assert "set LASTWORD_CONFIG to the file that the application is installed with" in line
+
+
 def test_check_of_an_application_that_cannot_be_loaded_is_one_line(
     settings: dict[str, str], tmp_path: Path
 ) -> None:

@@ -132,6 +132,10 @@ def _timing(config: Config) -> Iterator[Finding | str]:
 
 
 def _actors(config: Config, modules: Sequence[str]) -> Iterator[Finding | str]:
+    if not modules and not config.shipped_operations:
+        # What ships is not wanted here, and nobody has said where the rest is.
+        yield "no application was looked at; name yours with --app MODULE"
+        return
     found = False
     for entry in entry_points(group=CHECKS_GROUP):
         for finding in entry.load()(config, modules):

@@ -62,13 +62,29 @@ def runs() -> None:
 
 
 @runs.command("list")
-@click.option("--status", type=_choice(Status))
-@click.option("--outcome", type=_choice(Outcome))
+@click.option("--status", type=_choice(Status), help="Only these: where they stand.")
+@click.option("--outcome", type=_choice(Outcome), help="Only these: how they ended.")
 @click.option("--type", "operation", help="Only this operation.")
 @click.option("--tenant", "tenant_id", help="Only this tenant.")
-@click.option("--freshness", "freshness_state", type=_choice(Freshness))
-@click.option("--problem", "problem_class", type=_choice(ProblemClass))
-@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True)
+@click.option(
+    "--freshness",
+    "freshness_state",
+    type=_choice(Freshness),
+    help="Only these: whether they are stale.",
+)
+@click.option(
+    "--problem",
+    "problem_class",
+    type=_choice(ProblemClass),
+    help="Only these: whether they need somebody.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MAX_LIMIT),
+    default=50,
+    show_default=True,
+    help="How many at most.",
+)
 @json_option
 def list_command(
     status: str | None,

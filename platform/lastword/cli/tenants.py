@@ -45,7 +45,7 @@ def list_command(as_json: bool) -> None:
 @tenants.command("add")
 @click.argument("tenant_id")
 @click.option("--name", help="What people read; the id by default.")
-@click.option("--workspace", default="default", show_default=True)
+@click.option("--workspace", default="default", show_default=True, help="Whose tenant it is.")
 def add_command(tenant_id: str, name: str | None, workspace: str) -> None:
     """Add a tenant; its id is the provider's id of the tenant."""
     _, ledger = open_current()

@@ -54,7 +54,7 @@ def add_command(user_id: str, name: str | None) -> None:
 @users.command("grant")
 @click.argument("user_id")
 @click.argument("role", type=click.Choice([role.value for role in Role]))
-@click.option("--workspace", default="default", show_default=True)
+@click.option("--workspace", default="default", show_default=True, help="The workspace's name.")
 @click.option("--tenant", "tenants", multiple=True, help="Only this tenant; repeatable.")
 def grant_command(user_id: str, role: str, workspace: str, tenants: tuple[str, ...]) -> None:
     """Make a person a member of a workspace, in this role and no other."""
@@ -72,7 +72,7 @@ def grant_command(user_id: str, role: str, workspace: str, tenants: tuple[str, .
 
 @users.command("revoke")
 @click.argument("user_id")
-@click.option("--workspace", default="default", show_default=True)
+@click.option("--workspace", default="default", show_default=True, help="The workspace's name.")
 def revoke_command(user_id: str, workspace: str) -> None:
     """End a membership. Runs that the person has started and that wait are blocked."""
     _, ledger = open_current()
@@ -123,8 +123,15 @@ def link_command(user_id: str) -> None:
 @users.command("token")
 @click.argument("user_id")
 @click.option("--name", required=True, help="What people call it.")
-@click.option("--scope", "scopes", multiple=True, default=["operations.view"], show_default=True)
-@click.option("--days", type=int, default=30, show_default=True)
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    default=["operations.view"],
+    show_default=True,
+    help="A capability that it gives; repeatable.",
+)
+@click.option("--days", type=int, default=30, show_default=True, help="How long it is good for.")
 def token_command(user_id: str, name: str, scopes: tuple[str, ...], days: int) -> None:
     """Print a token for the API, once. It may do a part of what its person may."""
     _, ledger = open_current()
