@@ -15,7 +15,6 @@ from lastword.embedded import EmbeddedRedis
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
 from lastword.storage.schema import migrate
-from tests.packaging.interpreters import missing
 from tests.postgres import Databases, running_postgres
 from tests.support import POLICIES
 
@@ -23,13 +22,6 @@ from tests.support import POLICIES
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 DATABASES = ("sqlite", "postgresql")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for version in missing():
-        terminalreporter.write_line(
-            f"left out: the package on Python {version}, which this machine does not have"
-        )
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,8 @@ from tests.faults.mutations_of_verdicts import OF_PARENTS_AND_OPERATORS, OF_VERD
 from tests.faults.spare_guards import SPARE, Spare
 from tests.forking import Forks
 
+pytestmark = pytest.mark.xdist_group("mutations")
+
 ROOT = Path(__file__).parents[2]
 
 #: The guards of the service, all of them.
@@ -96,8 +98,8 @@ def try_copy(
     tried = forks.run(
         [
             *("-q", "-x", "-p", "no:cacheprovider"),
-            # Neither is used by these tests, and both take long to import.
-            *("-p", "no:hypothesispytest", "-p", "no:anyio"),
+            # None is used by these tests, and each takes long to import.
+            *("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:schemathesis"),
             *("--tb=line", "-o", f"pythonpath={' '.join(map(str, roots))}"),
             *("-k", f"not postgresql and ({' or '.join(sorted(names))})"),
             *tests,
