@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # A test goes to whichever process is free; those of one `xdist_group` share what is made once.
-PYTEST = $(BIN)/pytest --numprocesses 2 --dist loadgroup
+# Tests wait for a third of their time, so that three processes keep two cores busy.
+PYTEST = $(BIN)/pytest --numprocesses 3 --dist loadgroup
 PACKAGING = tests/packaging tests/upgrades
 
 CAMPAIGN_OF_FAULTS = $(BIN)/python -m tests.faults.campaign --seed $(or $(SEED),1) \
