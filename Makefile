@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# A test goes to whichever process is free; those of one `xdist_group` share what is made once.
-# Tests wait for a third of their time, so that three processes keep two cores busy.
-PYTEST = $(BIN)/pytest --numprocesses 3 --dist loadgroup
+# Tests wait for a third of their time, so that three processes keep two cores busy; which test goes
+# to which is said in tests/handing_out.py.
+PYTEST = $(BIN)/pytest --numprocesses 3
 PACKAGING = tests/packaging tests/upgrades
 
 CAMPAIGN_OF_FAULTS = $(BIN)/python -m tests.faults.campaign --seed $(or $(SEED),1) \

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -22,6 +23,14 @@ from tests.support import POLICIES
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    # Not imported by the hundreds of runs of pytest that mutations are tried in.
+    from tests.handing_out import HandingOut
+
+    return HandingOut(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,6 @@ from tests.browser.acting import done
 from tests.browser.system import TENANTS, System
 from tests.browser.visit import Visit
 
-pytestmark = pytest.mark.xdist_group("behaviour")
-
 
 @pytest.fixture(scope="module", autouse=True)
 def lived_in(system: System) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import expect
 
 from lastword.reading.audit import AuditFilter, list_audit
 from lastword.reading.runs import RunFilter, list_runs
 from tests.browser.acting import done, ended, start
 from tests.browser.visit import Visit
-
-pytestmark = pytest.mark.xdist_group("flows")
 
 
 def test_a_run_is_watched_as_it_becomes_stale_and_is_reconciled(visit: Visit) -> None:

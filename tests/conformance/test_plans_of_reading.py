@@ -32,8 +32,6 @@ from tests.conformance.planning import Statement, about_history, recorded, rows_
 from tests.support import POLICIES, Scene
 from tests.web.world import SAME_ORIGIN, no_application
 
-pytestmark = pytest.mark.xdist_group("history")
-
 #: The indexes in whose order lists are read, a page at a time.
 LISTS = frozenset(
     {

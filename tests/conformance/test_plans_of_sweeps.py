@@ -31,8 +31,6 @@ from tests.conformance.history import APART_MS, RUNS
 from tests.conformance.planning import recorded, walks
 from tests.support import POLICIES, Scene, Silent
 
-pytestmark = pytest.mark.xdist_group("history")
-
 SHIPPED = load_config({}).policies
 
 

@@ -13,8 +13,6 @@ from docs.building.links import links
 
 from tests.documents.blocks import ROOT
 
-pytestmark = pytest.mark.xdist_group("site")
-
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:

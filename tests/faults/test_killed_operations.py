@@ -39,8 +39,6 @@ from tests.processes import environment, lastword
 from tests.support import Scene, until
 from tests.workers import tracker_of
 
-pytestmark = pytest.mark.xdist_group("killed")
-
 TENANT = "contoso"
 
 #: Seconds every answer takes: slow enough to strike in mid-run.

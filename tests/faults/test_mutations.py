@@ -32,8 +32,6 @@ from tests.faults.mutations_of_verdicts import OF_PARENTS_AND_OPERATORS, OF_VERD
 from tests.faults.spare_guards import SPARE, Spare
 from tests.forking import Forks
 
-pytestmark = pytest.mark.xdist_group("mutations")
-
 ROOT = Path(__file__).parents[2]
 
 #: The guards of the service, all of them.

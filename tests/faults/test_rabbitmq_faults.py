@@ -16,8 +16,6 @@ from tests.fleets import Fleet
 from tests.rabbitmq import RabbitServer, rabbit, rabbit_server
 from tests.support import until
 
-pytestmark = pytest.mark.xdist_group("rabbitmq")
-
 __all__ = ["rabbit", "rabbit_server"]
 
 RUNS = 150

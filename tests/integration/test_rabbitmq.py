@@ -22,8 +22,6 @@ from tests.rabbitmq import RabbitServer, rabbit, rabbit_server
 from tests.support import Scene, until
 from tests.workers import StartWorker, tracker_of
 
-pytestmark = pytest.mark.xdist_group("rabbitmq")
-
 __all__ = ["rabbit", "rabbit_server"]
 
 

@@ -18,8 +18,6 @@ import pytest
 from tests.packaging.environments import ROOT, build, clean
 from tests.packaging.interpreters import SUPPORTED
 
-pytestmark = pytest.mark.xdist_group("distributions")
-
 PACKAGES = {
     "lastword": "platform",
     "lastword_middleware": "middleware",

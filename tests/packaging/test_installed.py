@@ -19,8 +19,6 @@ from tests.packaging.environments import ROOT, Environment, build, clean, enviro
 from tests.packaging.interpreters import SUPPORTED
 from tests.support import Scene, until
 
-pytestmark = pytest.mark.xdist_group("installed")
-
 CONSUMER = Path(__file__).parent / "consumer"
 
 #: Everything that `pip install lastword` brings. A line more is a decision.
