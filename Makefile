@@ -5,11 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Tests wait for a third of their time, so that three processes keep two cores busy; which test goes
+# to which is said in tests/handing_out.py.
+PYTEST = $(BIN)/pytest --numprocesses 3
+PACKAGING = tests/packaging tests/upgrades
+
 CAMPAIGN_OF_FAULTS = $(BIN)/python -m tests.faults.campaign --seed $(or $(SEED),1) \
 	$(if $(ONLY),--only $(ONLY)) $(if $(DATABASE),--database $(DATABASE)) $(if $(WRITE),--write $(WRITE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test faults faults-long bench demo up docs reference links walk clean
+.PHONY: help setup check test packaging faults faults-long bench demo up docs reference links walk clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -29,9 +34,12 @@ check: $(READY) ## Format, lint, types, layering
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-test: $(READY) ## All tests, on real Redis, RabbitMQ, SQLite and PostgreSQL
+test: $(READY) ## The tests, on real Redis, RabbitMQ, SQLite and PostgreSQL
 	@tests/install_servers.sh
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(PYTEST) $(PACKAGING:%=--ignore=%)
+
+packaging: $(READY) ## Tests of the package on every Python, and beside the release before
+	$(PYTEST) $(PACKAGING)
 
 faults: $(READY) ## Each fault once on a running system; ONLY="flushall clock" SEED=7 for less
 	@tests/install_servers.sh
@@ -39,7 +47,7 @@ faults: $(READY) ## Each fault once on a running system; ONLY="flushall clock" S
 
 faults-long: $(READY) ## The tests of faults with all their runs and strikes, then an hour of seeds
 	@tests/install_servers.sh
-	CAMPAIGN=long $(BIN)/pytest --numprocesses 2 --dist loadfile --timeout 1200 tests/faults
+	CAMPAIGN=long $(PYTEST) --timeout 1200 tests/faults
 	@$(CAMPAIGN_OF_FAULTS) --minutes $(or $(MINUTES),60)
 
 bench: $(READY) ## All measurements, or ONLY="latency memory" (QUICK=1: short, OUT=file: JSON)

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -15,7 +16,6 @@ from lastword.embedded import EmbeddedRedis
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
 from lastword.storage.schema import migrate
-from tests.packaging.interpreters import missing
 from tests.postgres import Databases, running_postgres
 from tests.support import POLICIES
 
@@ -25,11 +25,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 DATABASES = ("sqlite", "postgresql")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for version in missing():
-        terminalreporter.write_line(
-            f"left out: the package on Python {version}, which this machine does not have"
-        )
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    # Not imported by the hundreds of runs of pytest that mutations are tried in.
+    from tests.handing_out import HandingOut
+
+    return HandingOut(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -96,8 +96,8 @@ def try_copy(
     tried = forks.run(
         [
             *("-q", "-x", "-p", "no:cacheprovider"),
-            # Neither is used by these tests, and both take long to import.
-            *("-p", "no:hypothesispytest", "-p", "no:anyio"),
+            # None is used by these tests, and each takes long to import.
+            *("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:schemathesis"),
             *("--tb=line", "-o", f"pythonpath={' '.join(map(str, roots))}"),
             *("-k", f"not postgresql and ({' or '.join(sorted(names))})"),
             *tests,
