@@ -5,9 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# Tests wait for a third of their time, so that three processes keep two cores busy; which test goes
-# to which is said in tests/handing_out.py.
-PYTEST = $(BIN)/pytest --numprocesses 3
+# Which test goes to which process is said in tests/handing_out.py.
+PYTEST = $(BIN)/pytest --numprocesses 2
 PACKAGING = tests/packaging tests/upgrades
 
 CAMPAIGN_OF_FAULTS = $(BIN)/python -m tests.faults.campaign --seed $(or $(SEED),1) \
