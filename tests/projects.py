@@ -64,6 +64,13 @@ def opened(project: Project, bench_url: str) -> Iterator[Bench]:
         yield made
 
 
+@pytest.fixture
+def in_memory(project: Project) -> Iterator[Bench]:
+    """For what has nothing to do with the ledger."""
+    with bench(original=project.broker) as made:
+        yield made
+
+
 def declare(project: Project) -> None:
     options: dict[str, Any] = {"broker": project.broker, "operation": "report.build"}
 

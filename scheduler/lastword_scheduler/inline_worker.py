@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextvars
+import os
 import sys
 from bdb import BdbQuit
 from collections import defaultdict
 from queue import Empty
-from typing import Any
+from typing import Any, ClassVar
 
 from dramatiq.broker import Broker, MessageProxy
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, TimeLimit
 from dramatiq.worker import ConsumerThread, Worker, WorkerThread, _WorkerMiddleware
 
 from lastword.errors import LastwordError
@@ -19,6 +20,9 @@ from lastword_scheduler.memory_queue import MemoryQueue
 
 #: The most messages of one `Bench.work`: there are actors that send themselves without end.
 MOST_MESSAGES = 10_000
+
+#: Milliseconds between two looks at the time limit of the attempt at work; a test waits for one.
+LIMIT_LOOKS_EVERY_MS = 50
 
 
 class Raised(Middleware):
@@ -46,6 +50,29 @@ class Raised(Middleware):
             self.passing = exception
         elif exception is not None and not isinstance(exception, WorkerLost):
             self.by_run[message.message_id].append(exception)
+
+
+class BenchTimeLimit(TimeLimit):
+    """The time limit of an application, with one thread that watches for all benches of a process.
+
+    Dramatiq's own can be started once, and not be stopped.
+    """
+
+    _watches: ClassVar[dict[int, TimeLimit]] = {}
+
+    @classmethod
+    def like(cls, broker: Broker) -> BenchTimeLimit:
+        """With the limit that this broker has for actors without one of their own."""
+        limits = [item.time_limit for item in broker.middleware if isinstance(item, TimeLimit)]
+        return cls(time_limit=limits[0]) if limits else cls()
+
+    def after_process_boot(self, broker: Broker) -> None:
+        """Watch from here on."""
+        pid = os.getpid()
+        if pid not in self._watches:
+            self._watches[pid] = TimeLimit(interval=LIMIT_LOOKS_EVERY_MS)
+            self._watches[pid].after_process_boot(broker)
+        self.manager = self._watches[pid].manager
 
 
 class InlineWorker(Worker):

@@ -18,7 +18,6 @@ from dramatiq.middleware import (
     Pipelines,
     Retries,
     ShutdownNotifications,
-    TimeLimit,
 )
 
 from lastword.application import Application, application_here, use_application
@@ -36,7 +35,7 @@ from lastword_middleware.tracker import Tracker
 from lastword_scheduler.bench_ledger import IN_MEMORY, bench_ledgers
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
-from lastword_scheduler.inline_worker import InlineWorker, Raised
+from lastword_scheduler.inline_worker import BenchTimeLimit, InlineWorker, Raised
 from lastword_scheduler.lost_workers import die_at_work, lose_beginner
 from lastword_scheduler.memory_queue import MemoryQueue
 from lastword_scheduler.reports import SweepReport
@@ -51,7 +50,6 @@ _WITHOUT_SERVER = (
     Pipelines,
     Retries,
     ShutdownNotifications,
-    TimeLimit,
 )
 
 
@@ -106,7 +104,6 @@ class Bench:
         if not self.broker.has_due:
             return done
         worker = InlineWorker(self.broker, self._raised)
-        self.broker.emit_after("process_boot")
         worker.start()
         try:
             return worker.work_off(done)
@@ -253,7 +250,7 @@ def bench(
     with bench_ledgers(ledger_url, mine) as (own, apart):
         raised = Raised()
         lent = [item for item in original.middleware if isinstance(item, _WITHOUT_SERVER)]
-        broker = MemoryQueue([*lent, *middleware, raised])
+        broker = MemoryQueue([*lent, *middleware, raised, BenchTimeLimit.like(original)])
         # The process of the tests is no worker's.
         config = replace(mine.config, database_url=ledger_url, gc_threshold=0, one_cpu=False)
         application = track(broker, config, own, apart)
@@ -261,6 +258,7 @@ def bench(
             for actor in actors:
                 broker.declare_actor(actor)
                 actor.broker = broker
+            broker.emit_after("process_boot")
             yield Bench(application, broker, raised, _tracker_of(broker))
         finally:
             for actor in actors:

@@ -29,34 +29,34 @@ def add(opened: Bench, name: str, work: Callable[..., Any], **options: Any) -> N
     dramatiq.actor(broker=opened.broker, actor_name=name, **options)(work)
 
 
-def test_actors_work_in_the_thread_and_the_context_of_the_test(opened: Bench) -> None:
+def test_actors_work_in_the_thread_and_the_context_of_the_test(in_memory: Bench) -> None:
     found: list[Any] = []
 
     def look() -> None:
         found.append((threading.get_ident(), seen.get(), current_run().attempt))
         seen.set("what an attempt sets")
 
-    add(opened, "look", look, operation="report.build")
+    add(in_memory, "look", look, operation="report.build")
     seen.set("the test")
-    send(opened, "look")
-    send(opened, "look")
-    opened.work()
+    send(in_memory, "look")
+    send(in_memory, "look")
+    in_memory.work()
     assert found == 2 * [(threading.get_ident(), "the test", 1)]
     assert seen.get() == "the test"
     with pytest.raises(LookupError):
         current_run()
 
 
-def test_what_attempts_raised_is_there_with_its_traceback(opened: Bench) -> None:
-    run = send(opened, "build", -1)
-    opened.work()
-    raised = opened.exceptions(run)
+def test_what_attempts_raised_is_there_with_its_traceback(in_memory: Bench) -> None:
+    run = send(in_memory, "build", -1)
+    in_memory.work()
+    raised = in_memory.exceptions(run)
     assert [str(error) for error in raised] == 3 * ["there is no report -1"]
     assert traceback.extract_tb(raised[0].__traceback__)[-1].name == "build"
     with pytest.raises(AssertionError, match="is completed/failed") as told:
-        opened.assert_ended(run, "succeeded")
+        in_memory.assert_ended(run, "succeeded")
     assert told.value.__cause__ is raised[-1]
-    assert opened.exceptions(send(opened, "build", 1)) == []
+    assert in_memory.exceptions(send(in_memory, "build", 1)) == []
 
 
 def test_a_worker_that_dies_at_work_leaves_its_run_to_the_reconciler(
@@ -107,20 +107,20 @@ def test_nothing_is_done_by_an_actor_after_its_worker_died(project: Project, ope
     opened.assert_ended(run, "failed", "worker_lost")
 
 
-def test_no_worker_dies_where_none_is_at_work(opened: Bench) -> None:
+def test_no_worker_dies_where_none_is_at_work(in_memory: Bench) -> None:
     with pytest.raises(LastwordError, match="no actor with an operation is at work"):
-        opened.lose_worker()
+        in_memory.lose_worker()
 
 
-def test_an_actor_that_loops_past_its_limit_is_stopped(opened: Bench) -> None:
+def test_an_actor_that_loops_past_its_limit_is_stopped(in_memory: Bench) -> None:
     def loop() -> None:
         while True:
             time.sleep(0.01)
 
-    add(opened, "loop", loop, operation="report.short")
-    run = send(opened, "loop")
-    opened.work()
-    opened.assert_ended(run, "failed", "time_limit_exceeded")
+    add(in_memory, "loop", loop, operation="report.short")
+    run = send(in_memory, "loop")
+    in_memory.work()
+    in_memory.assert_ended(run, "failed", "time_limit_exceeded")
 
 
 def test_a_run_can_be_cancelled_by_what_its_actor_calls(opened: Bench) -> None:
@@ -147,60 +147,60 @@ def test_what_is_the_tests_is_raised_in_the_test(
         run = send(opened, "interrupt")
         with pytest.raises(kind, match="in what the actor calls"):
             opened.work()
-        opened.assert_ended(run, "failed", "unknown_error")
+        opened.assert_ended(run, "failed", "retries_exhausted")
         # And the next worker works.
         run = send(opened, "build", 1)
         opened.work()
         opened.assert_ended(run, "succeeded")
 
 
-def test_an_actor_that_ends_the_process_has_failed_as_on_a_worker(opened: Bench) -> None:
+def test_an_actor_that_ends_the_process_has_failed_as_on_a_worker(in_memory: Bench) -> None:
     def leave() -> None:
         raise SystemExit(3)
 
-    add(opened, "leave", leave, operation="report.once")
-    run = send(opened, "leave")
-    opened.work()
-    opened.assert_ended(run, "failed", "unknown_error")
+    add(in_memory, "leave", leave, operation="report.once")
+    run = send(in_memory, "leave")
+    in_memory.work()
+    in_memory.assert_ended(run, "failed", "retries_exhausted")
 
 
-def test_an_actor_that_calls_work_is_told_not_to(opened: Bench) -> None:
-    add(opened, "call", lambda: opened.work(), operation="report.once")
-    run = send(opened, "call")
-    opened.work()
-    [error] = opened.exceptions(run)
+def test_an_actor_that_calls_work_is_told_not_to(in_memory: Bench) -> None:
+    add(in_memory, "call", lambda: in_memory.work(), operation="report.once")
+    run = send(in_memory, "call")
+    in_memory.work()
+    [error] = in_memory.exceptions(run)
     assert "an actor at work called work()" in str(error)
 
 
 def test_messages_are_done_by_priority_and_then_in_the_order_of_their_sending(
-    project: Project, opened: Bench
+    project: Project, in_memory: Bench
 ) -> None:
     for name, priority in (("urgent", 1), ("idle", 9)):
-        add(opened, name, project.done.append, priority=priority, queue_name=name)
+        add(in_memory, name, project.done.append, priority=priority, queue_name=name)
     for number in range(3):
-        send(opened, "idle", f"idle {number}")
-        send(opened, "urgent", f"urgent {number}")
-    opened.work()
+        send(in_memory, "idle", f"idle {number}")
+        send(in_memory, "urgent", f"urgent {number}")
+    in_memory.work()
     assert project.done == [
         f"{name} {number}" for name in ("urgent", "idle") for number in range(3)
     ]
 
 
 def test_delayed_messages_are_done_in_the_order_in_which_they_are_due(
-    project: Project, opened: Bench
+    project: Project, in_memory: Bench
 ) -> None:
     for number in (3, 1, 2):
-        send(opened, "build", number, delay=number * 60_000)
-    opened.pass_time(200)
-    opened.work(wait=False)
+        send(in_memory, "build", number, delay=number * 60_000)
+    in_memory.pass_time(200)
+    in_memory.work(wait=False)
     assert project.done == [1, 2, 3]
 
 
-def test_a_message_of_an_actor_that_is_not_there_ends_its_run(opened: Bench) -> None:
-    run = send(opened, "build", 1)
-    del opened.broker.actors["build"]
-    opened.work()
-    opened.assert_ended(run, "failed", "unknown_actor")
+def test_a_message_of_an_actor_that_is_not_there_ends_its_run(in_memory: Bench) -> None:
+    run = send(in_memory, "build", 1)
+    del in_memory.broker.actors["build"]
+    in_memory.work()
+    in_memory.assert_ended(run, "failed", "unknown_actor")
 
 
 def test_coroutines_work_where_the_application_has_an_event_loop(project: Project) -> None:
@@ -229,10 +229,10 @@ def test_benches_in_memory_are_apart(project: Project) -> None:
         second.run(run)
 
 
-def test_nothing_of_a_worker_is_left_behind(opened: Bench) -> None:
-    before, threads = list(opened.broker.middleware), threading.active_count()
+def test_nothing_of_a_worker_is_left_behind(in_memory: Bench) -> None:
+    before, threads = list(in_memory.broker.middleware), threading.active_count()
     for number in range(3):
-        send(opened, "build", number)
-        opened.work()
-    assert opened.broker.middleware == before
+        send(in_memory, "build", number)
+        in_memory.work()
+    assert in_memory.broker.middleware == before
     assert threading.active_count() == threads

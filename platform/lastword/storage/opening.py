@@ -124,7 +124,8 @@ def _refuse_memory(name: str, *, address: str) -> None:
 
 
 def _is_in_memory(name: str) -> bool:
-    return any(sign in name for sign in (":memory:", "mode=memory", "vfs=memdb"))
+    named = name.startswith("file:") and ("mode=memory" in name or "vfs=memdb" in name)
+    return named or ":memory:" in name
 
 
 def _open_sqlite(url: str) -> peewee.SqliteDatabase:
