@@ -10,6 +10,7 @@ from dramatiq.broker import Broker
 from lastword.application import Application, use_application
 from lastword.config import Config, load_config, with_database_url
 from lastword.legitimacy import installed_gate
+from lastword.storage.ledger import Ledger
 from lastword.storage.opening import ledger_of, open_ledger, sibling_of
 from lastword_middleware.broker import arrange, require_same_broker
 from lastword_middleware.dispatch import BrokerDispatcher
@@ -42,15 +43,29 @@ def install(
         settings = with_database_url(settings, database)
         database = None
     require_same_broker(broker, settings)
-    tracing = tracing_of(settings)
     own = ledger_of(database) if database is not None else open_ledger(settings.ledger_url)
     # Tracking never shares a connection with the application: its rows are committed whatever
     # becomes of the application's transaction.
-    apart = sibling_of(own)
-    arrange(broker, Tracker(config=settings, ledger=apart, application=own, tracing=tracing))
+    return track(broker, settings, own, sibling_of(own))
+
+
+def track(broker: Broker, config: Config, own: Ledger, apart: Ledger) -> Application:
+    """Track every run of this broker's actors in these ledgers, which are one on two connections.
+
+    Args:
+        broker: the broker; its middleware is put into the order that tracking needs.
+        config: the configuration.
+        own: the ledger, on the application's own connections if it has any.
+        apart: the same on connections that never share the application's transactions.
+
+    Raises:
+        LastwordError: the broker cannot be tracked.
+    """
+    tracing = tracing_of(config)
+    arrange(broker, Tracker(config=config, ledger=apart, application=own, tracing=tracing))
     tracing.follow(broker)
-    dispatcher = BrokerDispatcher(broker, settings, tracing=tracing)
-    application = Application(settings, own, apart, dispatcher, installed_gate(settings))
+    dispatcher = BrokerDispatcher(broker, config, tracing=tracing)
+    application = Application(config, own, apart, dispatcher, installed_gate(config))
     use_application(application)
     return application
 

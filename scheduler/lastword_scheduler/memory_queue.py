@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from queue import Queue
+from contextlib import suppress
+from queue import Empty, Queue
 from typing import Any
 
 from dramatiq import Message
-from dramatiq.broker import Consumer
+from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.stub import StubBroker
-from dramatiq.common import current_millis, join_queue
-from dramatiq.errors import QueueJoinTimeout
+from dramatiq.common import current_millis
 from dramatiq.middleware import Middleware
 
 from lastword.identity import RunId
@@ -23,77 +22,39 @@ _Change = Callable[[Message[Any]], Message[Any] | None]
 
 
 class MemoryQueue(StubBroker):
-    """Dramatiq's broker for tests, in which nobody waits until delayed messages are due.
+    """Dramatiq's broker for tests, which gives messages to one worker, and in no other thread.
 
-    Its methods but those of a broker are for when no worker runs.
+    Its methods but those of a broker are for when no worker works.
 
     Args:
         middleware: the broker's.
+
+    Attributes:
+        is_cut_off: whether the process that sends is taken to be dead: what it sends is nowhere.
     """
 
     def __init__(self, middleware: Sequence[Middleware]) -> None:
-        # Workers take delayed messages from here, and have only those that were let go.
-        self._due = StubBroker(middleware=[])
-        self._sending = threading.Lock()
-        self._sent = 0
+        self.is_cut_off = False
         super().__init__(middleware=list(middleware))
 
-    def declare_queue(self, queue_name: str) -> None:
-        """See `Broker`."""
-        self._due.declare_queue(queue_name)
-        super().declare_queue(queue_name)
-
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 100) -> Consumer:
-        """See `Broker`."""
-        if queue_name in self.delay_queues:
-            return self._due.consume(queue_name, prefetch, timeout)
-        return super().consume(queue_name, prefetch, timeout)
+        """See `Broker`. Nobody waits: there is a message, or there is none."""
+        return _Taking(self.queues[queue_name], self.dead_letters_by_queue[queue_name])
 
     def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
         """See `Broker`."""
-        with self._sending:
-            self._sent += 1
-        return super().enqueue(message, delay=delay)
-
-    def join_due(self, within_s: float) -> None:
-        """Wait until all is done that is due, and all that it sends without a delay.
-
-        Raises:
-            QueueJoinTimeout: it takes longer than `within_s`.
-        """
-        deadline = time.monotonic() + within_s
-        sent = -1
-        # Work may send to a queue that was found empty before.
-        while sent != self._sent:
-            sent = self._sent
-            for queue in self._at_work():
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    raise QueueJoinTimeout(f"work that is due took longer than {within_s:g} s")
-                join_queue(queue, timeout=left_s)
+        return message if self.is_cut_off else super().enqueue(message, delay=delay)
 
     @property
     def has_due(self) -> bool:
         """Whether there is something to do now."""
-        return any(queue.unfinished_tasks for queue in self._at_work())
+        ready = any(self.queues[name].qsize() for name in self.get_declared_queues())
+        return ready or self.until_due() == 0
 
     def until_due(self) -> int | None:
         """Milliseconds until the first delayed message is due; None if there is none."""
-        dues = [int(message.options["eta"]) for message in self._delayed()]
+        dues = [_due(message) for message in self._delayed()]
         return max(min(dues) - current_millis(), 0) if dues else None
-
-    def let_go(self) -> None:
-        """Hand out the delayed messages whose time has come."""
-        now = current_millis()
-
-        def kept(message: Message[Any]) -> Message[Any] | None:
-            if message.options["eta"] > now:
-                return message
-            self._due.queues[message.queue_name].put(message.encode())
-            return None
-
-        for name in self.delay_queues:
-            _change(self.queues[name], kept)
 
     def pass_time(self, passed_ms: int) -> None:
         """Let every message be older by so much, and be due earlier."""
@@ -115,11 +76,6 @@ class MemoryQueue(StubBroker):
             _change(queue, lambda message: None if message.message_id == run_id else message)
         return found
 
-    def flush_all(self) -> None:
-        """See `StubBroker`."""
-        super().flush_all()
-        self._due.flush_all()
-
     def look(self, messages: Sequence[Whereabouts]) -> Mapping[RunId, MessageEvidence]:
         """See `Probe`."""
         waiting = {message.message_id for message in self._waiting()}
@@ -131,10 +87,6 @@ class MemoryQueue(StubBroker):
         del queue, holder, refs
         return 0
 
-    def _at_work(self) -> list[Queue[bytes]]:
-        ready = [queue for name, queue in self.queues.items() if name not in self.delay_queues]
-        return [*ready, *self._due.queues.values()]
-
     def _waiting(self) -> Iterable[Message[Any]]:
         for queue in self.queues.values():
             yield from (Message.decode(data) for data in list(queue.queue))
@@ -144,9 +96,59 @@ class MemoryQueue(StubBroker):
             yield from (Message.decode(data) for data in list(self.queues[name].queue))
 
 
+class _Taking(Consumer):
+    """Takes what is due from one queue.
+
+    Args:
+        queue: the queue.
+        dead_letters: where the broker keeps what is rejected.
+    """
+
+    def __init__(self, queue: Queue[bytes], dead_letters: list[MessageProxy]) -> None:
+        self._queue = queue
+        self._dead_letters = dead_letters
+        self._due: deque[Message[Any]] = deque()
+
+    def __next__(self) -> MessageProxy | None:
+        if not self._due:
+            now = current_millis()
+            _change(self._queue, lambda message: self._kept(message, now))
+        return MessageProxy(self._due.popleft()) if self._due else None
+
+    def ack(self, message: MessageProxy) -> None:
+        """Nothing is left of a message that was taken."""
+
+    def nack(self, message: MessageProxy) -> None:
+        self._dead_letters.append(message)
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        given = [message.encode() for message in messages]
+        for data in [*given, *_drained(self._queue)]:
+            self._queue.put(data)
+
+    def _kept(self, message: Message[Any], now: int) -> Message[Any] | None:
+        if _due(message) > now:
+            return message
+        self._due.append(message)
+        return None
+
+
+def _due(message: Message[Any]) -> int:
+    eta = message.options.get("eta")
+    return int(eta) if isinstance(eta, int | float) else 0
+
+
 def _change(queue: Queue[bytes], change: _Change) -> None:
-    for _ in range(queue.qsize()):
-        message = change(Message.decode(queue.get_nowait()))
+    for data in _drained(queue):
+        message = change(Message.decode(data))
         if message is not None:
             queue.put(message.encode())
-        queue.task_done()
+
+
+def _drained(queue: Queue[bytes]) -> list[bytes]:
+    drained: list[bytes] = []
+    with suppress(Empty):
+        while True:
+            drained.append(queue.get_nowait())
+            queue.task_done()
+    return drained

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +12,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def lastword_ledger_url(tmp_path: Path) -> str:
-    """Where the ledger is: a SQLite file for each test. A project may have it elsewhere."""
-    return f"sqlite:///{tmp_path / 'lastword-bench.db'}"
+def lastword_ledger_url() -> str:
+    """Where the ledger is: in memory, one for each test. A project may have it elsewhere."""
+    return "sqlite:///:memory:"
 
 
 @pytest.fixture

@@ -32,3 +32,11 @@ class SweepReport:
     skipped: int = 0
     lost_races: int = 0
     lost_workers: int = 0
+
+    def add(self, other: SweepReport) -> None:
+        """Add what another sweep saw and did."""
+        self.found += other.found
+        self.acted += other.acted
+        self.skipped += other.skipped
+        self.lost_races += other.lost_races
+        self.lost_workers += other.lost_workers

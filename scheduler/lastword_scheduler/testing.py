@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn, overload
 
 import dramatiq
 from dramatiq.broker import Broker
-from dramatiq.errors import QueueJoinTimeout
 from dramatiq.middleware import (
     AgeLimit,
     AsyncIO,
@@ -20,29 +18,28 @@ from dramatiq.middleware import (
     Pipelines,
     Retries,
     ShutdownNotifications,
-    TimeLimit,
 )
-from dramatiq.worker import Worker
 
 from lastword.application import Application, application_here, use_application
+from lastword.domains import DomainReconciler, required_reconcilers
 from lastword.errors import LastwordError
-from lastword.identity import RunId, new_worker_id
-from lastword.service import RunService, WorkerService
+from lastword.identity import RunId
 from lastword.service.values import Delivery
-from lastword.service.workers import NewWorker
 from lastword.starting import Started, start_in
 from lastword.storage.ledger import Row
 from lastword.storage.tables import Attempt, Run
 from lastword.storage.tables import Worker as WorkerRow
-from lastword_middleware import install
-from lastword_scheduler.bench_ledger import prepare_ledger
+from lastword_middleware.installing import track
+from lastword_middleware.messages import TrackMessages
+from lastword_middleware.tracker import Tracker
+from lastword_scheduler.bench_ledger import IN_MEMORY, bench_ledgers
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
+from lastword_scheduler.inline_worker import BenchTimeLimit, InlineWorker, Raised
+from lastword_scheduler.lost_workers import die_at_work, lose_beginner
 from lastword_scheduler.memory_queue import MemoryQueue
 from lastword_scheduler.reports import SweepReport
-
-#: Seconds that the work of one `Bench.work` may take.
-WORK_WITHIN_S = 30.0
+from lastword_scheduler.typed import TypedReconciler
 
 #: What an application's broker lends to the bench.
 _WITHOUT_SERVER = (
@@ -53,7 +50,6 @@ _WITHOUT_SERVER = (
     Pipelines,
     Retries,
     ShutdownNotifications,
-    TimeLimit,
 )
 
 
@@ -68,42 +64,51 @@ class Bench:
 
     application: Application
     broker: MemoryQueue
+    _raised: Raised
+    _tracker: Tracker
 
     def start(self, operation: str, *, tenant: str | None = None, **inputs: Any) -> Started:
         """Start a run, as `lastword.start` does."""
         return start_in(self.application, operation, inputs=inputs, tenant=tenant, initiator=None)
 
     def work(self, *, wait: bool = True) -> None:
-        """Do all that is queued, retries included, and return when nothing is left.
+        """Do all that is queued in this thread, retries included, until nothing is left.
+
+        Ends sooner if `lose_worker` lets its worker die.
 
         Args:
             wait: whether time passes, as `pass_time` lets it, until what is delayed is due; if not,
                 only that is done which is due now.
 
         Raises:
-            QueueJoinTimeout: it takes longer than `WORK_WITHIN_S`.
+            LastwordError: it does not end, or an actor calls it.
         """
-        deadline = time.monotonic() + WORK_WITHIN_S
-        self._work_off(deadline)
-        while wait and (until_due_ms := self.broker.until_due()) is not None:
-            if time.monotonic() > deadline:
-                raise QueueJoinTimeout(f"there was still work after {WORK_WITHIN_S:g} s")
-            self._pass_ms(until_due_ms)
-            self._work_off(deadline)
+        if self._tracker.worker_id is not None:
+            raise LastwordError(
+                "an actor at work called work()",
+                expected="the test to call it",
+                mend="let the actor send; what it sends is done after it",
+            )
+        done = 0
+        try:
+            while True:
+                done = self._work_off(done)
+                until_due_ms = self.broker.until_due()
+                if self.broker.is_cut_off or not wait or until_due_ms is None:
+                    break
+                self._pass_ms(until_due_ms)
+        finally:
+            self.broker.is_cut_off = False
 
-    def _work_off(self, deadline: float) -> None:
-        self.broker.let_go()
+    def _work_off(self, done: int) -> int:
         if not self.broker.has_due:
-            return
-        worker = Worker(self.broker, worker_timeout=10, worker_threads=1)
-        self.broker.emit_after("process_boot")
+            return done
+        worker = InlineWorker(self.broker, self._raised)
         worker.start()
         try:
-            # An attempt that fails is for the ledger to tell, not for whoever waits here.
-            self.broker.join_due(deadline - time.monotonic())
-            worker.join()
+            return worker.work_off(done)
         finally:
-            worker.stop(timeout=int(WORK_WITHIN_S * 1000))
+            worker.stop()
 
     def lose_message(self, run: Started | str) -> None:
         """Lose the message of one run, delayed or not.
@@ -118,29 +123,27 @@ class Bench:
         """Empty the queue, as a broker without persistence does that is restarted."""
         self.broker.flush_all()
 
-    def lose_worker(self, run: Started | str) -> None:
+    @overload
+    def lose_worker(self, run: Started | str) -> None: ...
+
+    @overload
+    def lose_worker(self) -> NoReturn: ...
+
+    def lose_worker(self, run: Started | str | None = None) -> None:
         """Let a worker take this queued run, begin with it, and die with its message.
 
+        Without a run, called by an actor at work or by what it calls: its worker dies here. The
+        actor is left by an exception, and nothing that it does or sends from then on counts.
+
         Raises:
-            LastwordError: no worker would begin with the run, because of its state.
+            WorkerLost: in the actor.
+            LastwordError: no worker would begin with the run, because of its state; or none is at
+                work.
         """
-        run_id = _id(run)
-        delivery = Delivery(run_id, int(self.run(run)["dispatch"]))
-        ledger = self.application.apart
-        worker_id = new_worker_id()
-        workers = WorkerService(ledger)
-        workers.boot(NewWorker(worker_id, "test", 0, "test", 1, None), lease_ttl_s=3600)
-        try:
-            [claim] = RunService(ledger).claim([delivery], worker_id=worker_id)
-        finally:
-            workers.lose(worker_id, cause={"seen": "a test let it die"})
-        if claim.refusal:
-            raise LastwordError(
-                f"no worker would begin with run {run_id}: {claim.refusal}",
-                expected="a queued run",
-                mend="start one, and lose its worker before `work`",
-            )
-        self.broker.lose(run_id)
+        if run is None:
+            die_at_work(self._tracker, self.broker)
+        delivery = Delivery(_id(run), int(self.run(run)["dispatch"]))
+        lose_beginner(self.application.apart, self.broker, delivery)
 
     def pass_time(self, seconds: float) -> None:
         """Let runs, workers and messages be older by so much, and delays be shorter.
@@ -159,15 +162,40 @@ class Bench:
         self.broker.pass_time(passed_ms)
 
     def sweep(self) -> SweepReport:
-        """Let the generic reconciler look at every run once."""
-        reconciler = GenericReconciler(
+        """Let the reconcilers look at every run once: the generic one, then the type-specific.
+
+        Of these, those that are installed and that the policy of an actor's operation names.
+        """
+        ledger = self.application.apart
+        typed = self._typed()
+        generic = GenericReconciler(
             config=self.application.config,
-            ledger=self.application.apart,
+            ledger=ledger,
             probe=self.broker,
             dispatcher=self.application.dispatcher,
             contact=Contact(0.0),
+            typed=typed,
         )
-        return reconciler.sweep()
+        total = generic.sweep()
+        for reconciler in typed:
+            # No grace: whoever wrote the record is not at work any more.
+            total.add(TypedReconciler(ledger, reconciler, grace_s=0.0).sweep())
+        return total
+
+    def _typed(self) -> list[DomainReconciler]:
+        config = self.application.config
+        operations = [actor.options.get("operation") for actor in self.broker.actors.values()]
+        named = {
+            name
+            for operation in operations
+            if operation
+            for name in config.policy(operation).reconcilers
+        }
+        return [item for item in required_reconcilers(config) if item.source in named]
+
+    def exceptions(self, run: Started | str) -> list[BaseException]:
+        """What the attempts of this run raised, in order, each with its traceback."""
+        return list(self._raised.by_run[_id(run)])
 
     def run(self, run: Started | str) -> Row:
         """The run as the ledger has it.
@@ -185,19 +213,22 @@ class Bench:
         return rows[0]
 
     def assert_ended(self, run: Started | str, outcome: str, reason: str | None = None) -> None:
-        """Fail unless the run has ended in this way."""
+        """Fail unless the run has ended in this way; what its last attempt raised is the cause."""
         row = self.run(run)
         seen = (row["outcome"], row["reason"])
         if not row["completed_at"] or seen != (outcome, reason):
             raise AssertionError(
                 f"run {_id(run)} is {row['status']}/{seen[0]} ({seen[1]}), "
                 f"expected completed/{outcome} ({reason})"
-            )
+            ) from next(reversed(self.exceptions(run)), None)
 
 
 @contextmanager
 def bench(
-    ledger_url: str, *, original: Broker | None = None, middleware: Sequence[Middleware] = ()
+    ledger_url: str = IN_MEMORY,
+    *,
+    original: Broker | None = None,
+    middleware: Sequence[Middleware] = (),
 ) -> Iterator[Bench]:
     """The application of this process on a queue in memory and another ledger.
 
@@ -205,7 +236,8 @@ def bench(
     that needs no server, with the application's settings.
 
     Args:
-        ledger_url: the URL of a database for tests alone; the ledger's tables are made in it.
+        ledger_url: the URL of a database for tests alone; the ledger's tables are made in it. In
+            memory if none is given.
         original: the application's broker; Dramatiq's global one if None.
         middleware: what else the bench's broker has.
 
@@ -214,22 +246,28 @@ def bench(
     """
     mine = application_here()
     original = original or dramatiq.get_broker()
-    prepare_ledger(ledger_url, mine)
-    lent = [item for item in original.middleware if isinstance(item, _WITHOUT_SERVER)]
-    broker = MemoryQueue([*lent, *middleware])
-    application = install(broker, config=replace(mine.config, database_url=ledger_url))
     actors = list(original.actors.values())
-    try:
-        for actor in actors:
-            broker.declare_actor(actor)
-            actor.broker = broker
-        yield Bench(application, broker)
-    finally:
-        for actor in actors:
-            actor.broker = original
-        use_application(mine)
-        application.ledger.close()
-        application.apart.close()
+    with bench_ledgers(ledger_url, mine) as (own, apart):
+        raised = Raised()
+        lent = [item for item in original.middleware if isinstance(item, _WITHOUT_SERVER)]
+        broker = MemoryQueue([*lent, *middleware, raised, BenchTimeLimit.like(original)])
+        # The process of the tests is no worker's.
+        config = replace(mine.config, database_url=ledger_url, gc_threshold=0, one_cpu=False)
+        application = track(broker, config, own, apart)
+        try:
+            for actor in actors:
+                broker.declare_actor(actor)
+                actor.broker = broker
+            broker.emit_after("process_boot")
+            yield Bench(application, broker, raised, _tracker_of(broker))
+        finally:
+            for actor in actors:
+                actor.broker = original
+            use_application(mine)
+
+
+def _tracker_of(broker: Broker) -> Tracker:
+    return next(item.tracker for item in broker.middleware if isinstance(item, TrackMessages))
 
 
 def _id(run: Started | str) -> RunId:

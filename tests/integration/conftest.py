@@ -9,11 +9,21 @@ import pytest
 from lastword.service.tenants import add_tenant
 from lastword.storage.ledger import Ledger
 from tests.fleets import fleet
+from tests.projects import bench_url, in_memory, opened, project
 from tests.provider import TENANT, Provider, running_provider
 from tests.stage import Stage
 from tests.workers import broker, scene, start_worker
 
-__all__ = ["broker", "fleet", "scene", "start_worker"]
+__all__ = [
+    "bench_url",
+    "broker",
+    "fleet",
+    "in_memory",
+    "opened",
+    "project",
+    "scene",
+    "start_worker",
+]
 
 
 @pytest.fixture(scope="session")

@@ -1,119 +1,28 @@
-"""The bench of `lastword.testing` on both databases: what passes, what is lost, what it refuses."""
+"""The bench of `lastword.testing` on each kind of ledger: what passes, is lost, and is refused."""
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
-import dramatiq
 import peewee
 import pytest
-from dramatiq.brokers.stub import StubBroker
-from dramatiq.errors import QueueJoinTimeout
-from dramatiq.middleware import CurrentMessage, Middleware
+from dramatiq.middleware import Middleware
 
-import lastword_scheduler.testing
-from lastword.application import Application, application_here
-from lastword.config import Config
+import lastword_scheduler.inline_worker
+from lastword.application import application_here
 from lastword.errors import LastwordError
 from lastword.storage.opening import ledger_of, open_ledger
-from lastword_middleware import install
 from lastword_scheduler.bench_ledger import place_of
-from lastword_scheduler.memory_queue import MemoryQueue
 from lastword_scheduler.testing import Bench, bench
-from tests.support import POLICIES, Scene, policy
-
-#: A wait that no test of a person's project may take.
-LONG_MS = 20_000
-
-
-@dataclass
-class Project:
-    """An application with its actors, and what they did."""
-
-    broker: StubBroker
-    application: Application
-    done: list[Any] = field(default_factory=list)
-
-
-class _Told(Queue[bytes]):
-    """A queue that tells when it was found empty."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.joined = threading.Event()
-
-    def join(self) -> None:
-        super().join()
-        self.joined.set()
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    broker = StubBroker()
-    broker.add_middleware(CurrentMessage())
-    slow = policy(min_backoff=LONG_MS / 1000, max_backoff=2 * LONG_MS / 1000, queued_stale_after=99)
-    config = Config(
-        database_url=f"sqlite:///{tmp_path / 'application.db'}",
-        policies={**POLICIES, "report.build": slow},
-    )
-    opened = Project(broker, install(broker, config=config))
-    _declare(opened)
-    yield opened
-    opened.application.ledger.close()
-    opened.application.apart.close()
-
-
-@pytest.fixture
-def opened(project: Project, empty_database_url: str) -> Iterator[Bench]:
-    with bench(empty_database_url, original=project.broker) as made:
-        yield made
-
-
-def _declare(project: Project) -> None:
-    options: dict[str, Any] = {"broker": project.broker, "operation": "report.build"}
-
-    @dramatiq.actor(**options, actor_name="build", max_retries=2)
-    def build(number: int) -> None:
-        project.done.append(number)
-        if number < 0:
-            raise ValueError(f"there is no report {number}")
-
-    @dramatiq.actor(broker=project.broker, operation="report.once", actor_name="once")
-    def once(number: int) -> None:
-        project.done.append(number)
-
-    @dramatiq.actor(broker=project.broker, queue_name="z", actor_name="first")
-    def first(number: int) -> None:
-        second.send(number)
-
-    @dramatiq.actor(broker=project.broker, queue_name="a", actor_name="second")
-    def second(number: int) -> None:
-        message = CurrentMessage.get_current_message()
-        project.done.append((number, message.actor_name if message else None))
-
-    @dramatiq.actor(broker=project.broker, actor_name="again")
-    def again() -> None:
-        again.send_with_options(delay=LONG_MS)
-
-
-def _send(opened: Bench, actor: str, *arguments: Any, delay: int | None = None) -> str:
-    actors = opened.broker.actors
-    return actors[actor].send_with_options(args=arguments, delay=delay).message_id
-
-
-def _message(queue: str) -> dramatiq.Message[None]:
-    return dramatiq.Message(queue, "nobody", (), {}, {})
+from tests.projects import LONG_MS, Project, send
+from tests.support import Scene
 
 
 def test_nobody_waits_between_retries(project: Project, opened: Bench) -> None:
     began = time.monotonic()
-    run = _send(opened, "build", -1)
+    run = send(opened, "build", -1)
     opened.work()
     opened.assert_ended(run, "failed", "retries_exhausted")
     assert project.done == [-1, -1, -1]
@@ -123,7 +32,7 @@ def test_nobody_waits_between_retries(project: Project, opened: Bench) -> None:
 def test_what_waits_for_its_time_is_left_if_that_is_asked_for(
     project: Project, opened: Bench
 ) -> None:
-    run = _send(opened, "build", 1, delay=3_600_000)
+    run = send(opened, "build", 1, delay=3_600_000)
     opened.work(wait=False)
     opened.pass_time(3_500)
     opened.work(wait=False)
@@ -135,7 +44,7 @@ def test_what_waits_for_its_time_is_left_if_that_is_asked_for(
 
 
 def test_a_delayed_message_is_not_taken_for_a_lost_one(opened: Bench) -> None:
-    run = _send(opened, "build", 1, delay=3_600_000)
+    run = send(opened, "build", 1, delay=3_600_000)
     opened.pass_time(60)
     opened.sweep()
     assert opened.run(run)["dispatch"] == 1
@@ -143,39 +52,10 @@ def test_a_delayed_message_is_not_taken_for_a_lost_one(opened: Bench) -> None:
 
 def test_what_work_sends_to_another_queue_is_done_too(project: Project, opened: Bench) -> None:
     for number in range(20):
-        _send(opened, "first", number)
+        send(opened, "first", number)
     opened.work()
     # The name also tells that CurrentMessage was lent.
     assert sorted(project.done) == [(number, "second") for number in range(20)]
-
-
-def test_a_queue_that_was_found_empty_is_looked_at_again() -> None:
-    queue = MemoryQueue([])
-    for name in ("a", "z"):
-        queue.declare_queue(name)
-    queue.queues["a"] = found_empty = _Told()
-    queue.enqueue(_message("z"))
-    returned = threading.Event()
-    consumers = {name: queue.consume(name, timeout=5000) for name in ("a", "z")}
-
-    def work() -> None:
-        taken = next(consumers["z"])
-        assert taken
-        found_empty.joined.wait(10)
-        queue.enqueue(_message("a"))
-        consumers["z"].ack(taken)
-        # Whoever looks at each queue once has returned by then.
-        if not returned.wait(0.3):
-            sent = next(consumers["a"])
-            assert sent
-            consumers["a"].ack(sent)
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    queue.join_due(10)
-    returned.set()
-    worker.join()
-    assert not queue.has_due
 
 
 def test_messages_grow_old_with_their_runs(project: Project, opened: Bench) -> None:
@@ -188,7 +68,7 @@ def test_messages_grow_old_with_their_runs(project: Project, opened: Bench) -> N
 
 
 def test_one_message_is_lost_and_the_others_are_not(project: Project, opened: Bench) -> None:
-    lost, delayed, other = (_send(opened, "build", n, delay=d) for n, d in [(1, 0), (2, 9), (3, 0)])
+    lost, delayed, other = (send(opened, "build", n, delay=d) for n, d in [(1, 0), (2, 9), (3, 0)])
     opened.lose_message(lost)
     opened.lose_message(delayed)
     opened.work()
@@ -204,7 +84,7 @@ def test_one_message_is_lost_and_the_others_are_not(project: Project, opened: Be
 
 
 def test_a_lost_worker_takes_its_own_message_only(project: Project, opened: Bench) -> None:
-    lost, other = (_send(opened, "once", number) for number in (1, 2))
+    lost, other = (send(opened, "once", number) for number in (1, 2))
     opened.lose_worker(lost)
     opened.sweep()
     opened.work()
@@ -214,7 +94,7 @@ def test_a_lost_worker_takes_its_own_message_only(project: Project, opened: Benc
 
 
 def test_no_worker_is_lost_with_a_run_that_has_ended(opened: Bench) -> None:
-    run = _send(opened, "build", 1)
+    run = send(opened, "build", 1)
     opened.work()
     with pytest.raises(LastwordError, match="no worker would begin with run"):
         opened.lose_worker(run)
@@ -226,10 +106,13 @@ def test_an_unknown_run_is_named(opened: Bench) -> None:
         opened.assert_ended("nobody", "succeeded")
 
 
-def test_work_without_an_end_is_given_up(opened: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lastword_scheduler.testing, "WORK_WITHIN_S", 1.0)
-    _send(opened, "again")
-    with pytest.raises(QueueJoinTimeout):
+@pytest.mark.parametrize("actor", ["again", "at_once"])
+def test_work_without_an_end_is_given_up(
+    opened: Bench, monkeypatch: pytest.MonkeyPatch, actor: str
+) -> None:
+    monkeypatch.setattr(lastword_scheduler.inline_worker, "MOST_MESSAGES", 5)
+    send(opened, actor)
+    with pytest.raises(LastwordError, match="there was still work after 5 messages"):
         opened.work()
 
 
@@ -241,7 +124,7 @@ def test_more_middleware_is_given_by_whoever_needs_it(
             project.done.append("seen")
 
     with bench(empty_database_url, original=project.broker, middleware=[Seeing()]) as opened:
-        _send(opened, "build", 1)
+        send(opened, "build", 1)
         opened.work()
     assert project.done == ["seen", 1]
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import peewee
 from playhouse.pool import PooledPostgresqlDatabase
@@ -73,13 +73,7 @@ def sibling_of(ledger: Ledger) -> Ledger:
     """
     name = str(ledger.database.database)
     if isinstance(ledger.database, peewee.SqliteDatabase):
-        if ":memory:" in name:
-            raise LedgerUnavailable(
-                "a ledger in memory cannot be shared between threads",
-                address=ledger.address,
-                mend="use a file",
-            )
-        return open_ledger(f"sqlite:///{Path(name).absolute()}")
+        return open_ledger(f"sqlite:///{file_of(ledger)}")
     database = _pooled_postgres(name, **{**_connection(), **ledger.database.connect_params})
     return Ledger(database, address=ledger.address)
 
@@ -91,7 +85,7 @@ def described(ledger: Ledger) -> dict[str, Any] | None:
     """
     name = str(ledger.database.database)
     if isinstance(ledger.database, peewee.SqliteDatabase):
-        return None if ":memory:" in name else {"sqlite": str(Path(name).absolute())}
+        return None if _is_in_memory(name) else {"sqlite": str(file_of(ledger))}
     connection = {**_connection(), **ledger.database.connect_params}
     try:
         return {"postgresql": name, "connection": json.loads(json.dumps(connection))}
@@ -107,6 +101,33 @@ def open_described(place: Mapping[str, Any]) -> Ledger:
     return Ledger(database, address=redacted(place["postgresql"]))
 
 
+def file_of(ledger: Ledger) -> Path:
+    """The file of a ledger that is one; it need not be there yet.
+
+    Raises:
+        LedgerUnavailable: it lives in memory, where no other connection can reach it.
+    """
+    name = str(ledger.database.database)
+    _refuse_memory(name, address=ledger.address)
+    if name.startswith("file:") and ledger.database.connect_params.get("uri"):
+        name = unquote(urlsplit(name).path)
+    return Path(name).absolute()
+
+
+def _refuse_memory(name: str, *, address: str) -> None:
+    if _is_in_memory(name):
+        raise LedgerUnavailable(
+            "a ledger in memory cannot be shared between threads",
+            address=address,
+            mend="use a file",
+        )
+
+
+def _is_in_memory(name: str) -> bool:
+    named = name.startswith("file:") and ("mode=memory" in name or "vfs=memdb" in name)
+    return named or ":memory:" in name
+
+
 def _open_sqlite(url: str) -> peewee.SqliteDatabase:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise LedgerUnavailable(
@@ -116,6 +137,7 @@ def _open_sqlite(url: str) -> peewee.SqliteDatabase:
             mend="use a newer Python or PostgreSQL",
         )
     path = Path(url.removeprefix("sqlite:///"))
+    _refuse_memory(path.name, address=url)
     if not path.parent.is_dir():
         raise LedgerUnavailable(
             f"the ledger {path} cannot be opened: folder {path.parent} does not exist",
