@@ -33,11 +33,13 @@ class Writer:
     """Writes what the threads of one process put.
 
     Attributes:
+        settle: told which messages have left the worker's hands.
         is_reaching: whether the ledger took what it was given last.
     """
 
     stage: Stage
     process: str
+    settle: Callable[[str], None]
     is_reaching: bool = True
     _items: list[Execution | Ended] = field(default_factory=list)
     _is_writing: bool = False
@@ -111,6 +113,7 @@ class Writer:
                     self.stage.queues.acknowledge(
                         self.process, [item.execution.ref], bury=item.buries
                     )
+                    self.settle(item.execution.ref)
                     break
                 except BrokerLost:
                     self.stage.actors.sleep(100)
