@@ -28,7 +28,7 @@ from tests.faults.test_every_verb import verbs_of
 from tests.faults.test_mutations import MUTATIONS, ROOT, copy_of_the_package
 
 #: Lives that are led here; `python -m tests.faults.simulation` leads as many as one likes.
-LIVES = volume(120, long=10_000)
+LIVES = volume(160, long=10_000)
 
 #: Guards that some life of the first few misses. Many others only matter where two things go wrong
 #: at once, or stand behind another one.
@@ -161,6 +161,12 @@ def test_a_seed_is_the_same_life_in_every_process() -> None:
     }
     assert len(told) == 1
     assert "seed 7 holds" in told.pop()
+
+
+def test_a_seed_is_the_same_life_whatever_was_led_on_its_ledger_before() -> None:
+    used = new_ledger()
+    told = [live(used, seed).mark for seed in (6, 7, 8)]
+    assert told == [live(new_ledger(), seed).mark for seed in (6, 7, 8)]
 
 
 def test_moves_that_are_drawn_can_be_made_again_from_their_code() -> None:

@@ -89,7 +89,7 @@ class Beginnings:
         told = Rejection(*delivery, Reason.AGE_LIMIT_EXCEEDED, worker_id=worker_id)
         self.stage.actors.insist(lambda: runs.reject([told]))
         try:
-            self.stage.checks.require_refusable(note)
+            self.stage.checks.require_rejected(note, worker_id)
             self.process.consumer.drop(note, bury=True)
         except BrokerLost:
             return

@@ -127,6 +127,14 @@ class Checks:
             mine = (row["dispatch"], row["message_ref"]) == (note.dispatch, note.ref)
             assert not mine, f"{note} is all that the broker has of its run"
 
+    def require_rejected(self, note: Note, worker_id: str) -> None:
+        """I7: what the queue gave up on has ended its run, or somebody else has that in hand."""
+        seen = self._now()
+        row = seen.runs.get(note.run_id)
+        holder = row["holder"] if row is not None else None
+        if holder == worker_id or not seen.is_alive(holder):
+            self.require_refusable(note)
+
     def require_rest(self) -> None:
         """I1 and I4: every run is completed; no attempt is open."""
         assert list(self._stage.open_runs()) == [], "not completed in time"
@@ -204,9 +212,11 @@ class Checks:
             assert self.records[run_id][0] == row["outcome"], row
         good = row["outcome"] in ("succeeded", "partially_succeeded")
         if row["outcome"] == "partially_succeeded" and row["closed_by"] in LOSS:
+            # Whatever its children come to: it is what it had done itself that counts.
             assert self._stage.policy_of(run_id).partial_on_loss, row
             assert run_id in self._stage.journal.in_parts, row
-        elif good:
+            return
+        if good:
             assert row["closed_by"] in (*REPORTED, self._reader(run_id)), row
         assert row["outcome"] != "failed" or row["reason"], row
         children = self.seen.children_of(row["id"]) if good else []

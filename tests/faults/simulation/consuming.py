@@ -143,7 +143,9 @@ class Consumer:
         if why is Refusal.TAMPERED:
             actors.insist(lambda: self._disown(note))
         try:
-            if why is not Refusal.RUNNING:
+            if why is Refusal.BLOCKED:
+                self.stage.checks.require_rejected(note, self.process.worker_id)
+            elif why is not Refusal.RUNNING:
                 # What this worker works on itself needs no message any more.
                 self.stage.checks.require_refusable(note)
             self.drop(note, bury=why in (Refusal.UNKNOWN_RUN, Refusal.TAMPERED))
@@ -218,7 +220,7 @@ class Consumer:
             )
         except LedgerUnavailable:
             return  # It is looked for again.
-        self.stage.checks.require_refusable(note)
+        self.stage.checks.require_rejected(note, self.process.worker_id)
         self.drop(note, bury=True)
 
 

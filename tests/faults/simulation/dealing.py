@@ -112,7 +112,7 @@ class Mood:
 #: Most lives have something of everything.
 MOODS = (
     *[Mood()] * 6,
-    *[Mood(shares={"report.backup": 1, "report.restore": 1})] * 2,
+    *[Mood(shares={"report.backup": 1, "report.restore": 1})] * 4,
     Mood(shares={"report.build": 1}, does=_BEARS, rare={"cancel": 40}),
     Mood(shares={"report.parts": 1}, rare={"kill": 25}),
 )

@@ -19,10 +19,10 @@ from tests.faults.simulation.records import emptying, prepare
 #: Who starts runs as a person, and is told of their ends.
 PERSON = "ada"
 
-#: What a life writes; policies stay.
+#: What a life writes: nothing of it is there in the next one.
 TABLES = (
     *("notification", "measured", "counter"),
-    *("event", "attempt", "run", "worker"),
+    *("event", "attempt", "run", "worker", "policy"),
 )
 
 
