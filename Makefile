@@ -50,6 +50,8 @@ faults-long: $(READY) ## The tests of faults with all their runs and strikes, th
 	@tests/install_servers.sh
 	CAMPAIGN=long $(PYTEST) --timeout 1200 tests/faults
 	@$(CAMPAIGN_OF_FAULTS) --minutes $(or $(MINUTES),60)
+	@for target in message filters cron odata; do \
+		$(BIN)/python -m tests.faults.fuzzing $$target --seconds 150 || exit 1; done
 
 mutations: $(READY) ## Take each guard away in turn: a named test must miss it; ONLY="claim" for less
 	@tests/install_servers.sh
