@@ -59,8 +59,8 @@ class Beginnings:
         asked = self.stage.actors.now
         while True:
             worker_id = self.process.worker_id
-            [claim] = self.stage.actors.insist(
-                partial(self.stage.runs.claim, [delivery], worker_id=worker_id)
+            claim = self.stage.actors.insist(
+                partial(self.process.writer.claim, delivery, worker_id)
             )
             if claim.refusal is None:
                 return self._execution(note, claim.attempt, worker_id, asked)

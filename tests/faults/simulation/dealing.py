@@ -63,7 +63,7 @@ _DOES = {
     (Does.RETRIES,): 2,
     (Does.KILLS,): 3,
     (Does.KILLS, Does.SUCCEEDS): 2,
-    (Does.DRAGS,): 2,
+    (Does.DRAGS,): 3,
     (Does.THROWS,): 2,
     (Does.PARTLY,): 1,
     (Does.DEFERS, Does.SUCCEEDS): 2,
@@ -93,6 +93,12 @@ _BEARS: dict[tuple[Does, ...], int] = {
     (Does.BEARS_BOTH,): 2,
 }
 
+#: The same of those that are tried again.
+_FAILS: dict[tuple[Does, ...], int] = {(Does.RETRIES,): 1, (Does.DEFERS,): 1}
+
+#: The same of those that last until something happens to them.
+_LASTS: dict[tuple[Does, ...], int] = {(Does.DRAGS,): 2, (Does.SUCCEEDS,): 1}
+
 
 @dataclass(frozen=True, slots=True)
 class Mood:
@@ -114,7 +120,8 @@ MOODS = (
     *[Mood()] * 6,
     *[Mood(shares={"report.backup": 1, "report.restore": 1})] * 4,
     Mood(shares={"report.build": 1}, does=_BEARS, rare={"cancel": 40}),
-    Mood(shares={"report.parts": 1}, rare={"kill": 25}),
+    Mood(shares={"report.build": 1}, does=_FAILS, rare={"cancel": 60}),
+    Mood(shares={"report.parts": 1}, does=_LASTS, rare={"kill": 25, "cancel": 30}),
 )
 
 
@@ -192,7 +199,9 @@ class Dealer:
         match name:
             case "cancel":
                 waiting = [row["id"] for row in runs if _waits_for_children(row)]
-                return waiting or [row["id"] for row in runs if row["status"] != "completed"]
+                running = [row["id"] for row in runs if row["status"] == "running"]
+                active = [row["id"] for row in runs if row["status"] != "completed"]
+                return waiting or (running if self._random.random() < 0.6 else active)
             case "bar":
                 return [row["id"] for row in runs if row["status"] == "queued"]
             case "spoil" | "duplicate":

@@ -36,6 +36,9 @@ THREADS = 2
 KILLS = {Does.KILLS, Does.RECORDS_AND_KILLS}
 RECORDS = {Does.RECORDS, Does.RECORDS_AND_KILLS, Does.RECORDS_AND_RETRIES}
 
+#: Milliseconds that some take: longer than they may, and so long that much happens meanwhile.
+LASTS_MS = {Does.DRAGS: 70_000, Does.RETRIES: 1_900}
+
 
 @dataclass(slots=True, eq=False)
 class WorkerProcess:
@@ -176,8 +179,9 @@ class WorkerProcess:
         self.reports.report(execution, does)
 
     def _takes(self, execution: Execution) -> int:
-        if self.stage.does(execution) is Does.DRAGS:
-            return 70_000
+        does = self.stage.does(execution)
+        if does in LASTS_MS:
+            return LASTS_MS[does]
         # So that a heartbeat can tell how far it has come.
         return 5_000 if self.stage.policy_of(execution.run_id).partial_on_loss else 300
 
