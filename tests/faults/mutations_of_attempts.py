@@ -77,7 +77,7 @@ OF_ATTEMPTS = (
         "a follow-up: only after an end that counted",
         (
             Edit(
-                "writing.py",
+                "recording.py",
                 "if item.follow_up and recorded.get(item.end.run_id) is Recorded.MOVED",
                 "if item.follow_up",
                 folder=IN_WORKER,
