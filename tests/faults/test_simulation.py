@@ -38,7 +38,6 @@ RARE_LIVES = (222,)
 NOTICED = (
     "the move: status in the arrow's origins",
     "where a message is: completed_at IS NULL",
-    "a verdict on a queued run: NOT_IN_HAND",
     "what a live worker holds: known.listed_at > lastword_run.held_at + {BEGIN_WITHIN_MS}",
     "leases: one that has run out is none",
     "reserve: LEASE_IS_LIVE",
@@ -49,6 +48,7 @@ NOTICED = (
 
 #: Those that it takes more lives to miss.
 NOTICED_LATE = (
+    "a verdict on a queued run: NOT_IN_HAND",
     "reserve: NOT_ASKED_TO_STOP",
     "reserve: MAY_HOLD",
     "gather: HAS_RETURNED",
@@ -79,7 +79,7 @@ def simulate(*arguments: str, platform: Path, hash_seed: str) -> subprocess.Comp
         },
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
 
