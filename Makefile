@@ -13,7 +13,8 @@ CAMPAIGN_OF_FAULTS = $(BIN)/python -m tests.faults.campaign --seed $(or $(SEED),
 	$(if $(ONLY),--only $(ONLY)) $(if $(DATABASE),--database $(DATABASE)) $(if $(WRITE),--write $(WRITE))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test packaging faults faults-long bench demo up docs reference links walk clean
+.PHONY: help setup check test packaging faults faults-long mutations bench demo up docs reference links \
+	walk clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -48,6 +49,12 @@ faults-long: $(READY) ## The tests of faults with all their runs and strikes, th
 	@tests/install_servers.sh
 	CAMPAIGN=long $(PYTEST) --timeout 1200 tests/faults
 	@$(CAMPAIGN_OF_FAULTS) --minutes $(or $(MINUTES),60)
+	@for target in message filters cron odata; do \
+		$(BIN)/python -m tests.faults.fuzzing $$target --seconds 150 || exit 1; done
+
+mutations: $(READY) ## Take each guard away in turn: a named test must miss it; ONLY="claim" for less
+	@tests/install_servers.sh
+	@$(BIN)/python -m tests.faults.mutating $(ONLY)
 
 bench: $(READY) ## All measurements, or ONLY="latency memory" (QUICK=1: short, OUT=file: JSON)
 	@$(BIN)/python -m benchmarks $(ONLY)

@@ -18,6 +18,7 @@ TOGETHER = {
     "tests/faults/test_killed_operations.py": "a governed system",
     "tests/faults/test_mutations.py": "mutations that are tried ahead",
     "tests/faults/test_rabbitmq_faults.py": "RabbitMQ",
+    "tests/faults/test_simulation.py": "lives that were led",
     "tests/integration/test_rabbitmq.py": "RabbitMQ",
     "tests/packaging/test_distributions.py": "distributions",
     "tests/packaging/test_installed.py": "environments with the wheel in them",

@@ -200,5 +200,5 @@ def _pair(pair: str) -> tuple[str, Any]:
         raise InvalidInputs(f"input {pair!r}", expected="KEY=VALUE")
     try:
         return key, json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return key, text

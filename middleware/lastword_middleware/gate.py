@@ -76,8 +76,9 @@ class Gatekeeper:
 
     def _end(self, reservation: Reservation, denial: Denial) -> None:
         run_id, dispatch = reservation.run_id, reservation.dispatch
-        if reservation.attempt > 1:
-            # An earlier attempt may have had effects: refused before any would be a lie.
+        if reservation.attempt > 1 or reservation.probation:
+            # An earlier attempt may have had effects, or one whose start nobody wrote: refused
+            # before any would be a lie.
             rejection = Rejection(run_id, dispatch, denial.reason, worker_id=reservation.worker_id)
             self.tracker.runs.reject([rejection])
         else:

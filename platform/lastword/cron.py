@@ -57,7 +57,8 @@ def read_cron(expression: str, timezone: str) -> Cron:
         if len(expression.split()) != FIELDS:
             raise CronSimError(f"it has {len(expression.split())} fields")
         cron.next_after(0)
-    except (CronSimError, StopIteration) as error:
+    except (CronSimError, StopIteration, ValueError) as error:
+        # A number of more digits than an interpreter reads is none of cronsim's own errors.
         why = "it never comes" if isinstance(error, StopIteration) else str(error)
         raise InvalidInputs(
             f"cron expression {expression!a} ({why})",

@@ -183,7 +183,7 @@ CLOSE_QUEUED = _arrow(
     {QUEUED},
     COMPLETED,
     EventKind.COMPLETED,
-    by=set(RECONCILERS),
+    by={Source.GENERIC},
     outcomes={Outcome.FAILED},
 )
 CLOSE_RUNNING = _arrow(
@@ -191,7 +191,7 @@ CLOSE_RUNNING = _arrow(
     {RUNNING},
     COMPLETED,
     EventKind.COMPLETED,
-    by=set(RECONCILERS),
+    by={Source.GENERIC, Source.SENTINEL},
     # In part, where the policy says that what was done before the loss counts.
     outcomes={Outcome.FAILED, Outcome.PARTIALLY_SUCCEEDED},
 )

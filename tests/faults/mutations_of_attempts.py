@@ -9,10 +9,24 @@ ACKNOWLEDGING = "tests/faults/test_acknowledging.py"
 OPEN_ATTEMPTS = "tests/faults/test_open_attempts.py"
 OUTAGE = "tests/faults/test_outage.py"
 FAILURES = "tests/integration/test_failures.py"
+GATE = "tests/integration/test_gate.py"
 GENERIC_RECONCILER = "tests/integration/test_generic_reconciler.py"
 
 
+_BEGUN_BEFORE = "if reservation.attempt > 1 or reservation.probation:"
+
+
 OF_ATTEMPTS = (
+    Mutation(
+        "the gate: nothing was begun before",
+        (Edit("gate.py", _BEGUN_BEFORE, "if reservation.probation:", folder=IN_WORKER),),
+        (GATE, "test_what_was_begun_and_is_allowed_no_more_has_failed_and_was_not_refused"),
+    ),
+    Mutation(
+        "the gate: nothing was begun unseen",
+        (Edit("gate.py", _BEGUN_BEFORE, "if reservation.attempt > 1:", folder=IN_WORKER),),
+        (GATE, "test_what_may_have_been_begun_unseen_and_is_allowed_no_more_has_failed"),
+    ),
     Mutation(
         "acknowledge: no attempt is open",
         (
@@ -63,7 +77,7 @@ OF_ATTEMPTS = (
         "a follow-up: only after an end that counted",
         (
             Edit(
-                "writing.py",
+                "recording.py",
                 "if item.follow_up and recorded.get(item.end.run_id) is Recorded.MOVED",
                 "if item.follow_up",
                 folder=IN_WORKER,

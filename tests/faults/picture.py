@@ -71,6 +71,10 @@ class Picture:
                 },
             )
 
+    def at(self, now: int) -> Self:
+        """The same at a later moment, if nothing has changed."""
+        return replace(self, now=now)
+
     def is_alive(self, worker_id: str | None) -> bool:
         """Whether a worker's lease is live."""
         row = self.workers.get(worker_id or "")

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lastword.cli import main as cli
 from lastword.errors import StartRefused
 from lastword.input_rules import require_delay, require_json, require_name
 from lastword.pulse import NotWell, require_well
-from tests.fuzzing import depths, fuzzed, require_clear, texts, values
+from lastword_middleware.commands import _pair
+from tests.fuzzing import depths, fuzzed, nested, require_clear, texts, values
 
 #: What the ledger's columns take as a whole number.
 LARGEST = 2**63
@@ -57,6 +58,15 @@ def test_any_inputs_have_a_json_form_or_are_refused(inputs: dict[str, Any]) -> N
         require_clear(error)
     else:
         assert json.loads(json.dumps(inputs, allow_nan=False)) == inputs
+
+
+@given(text=st.one_of(texts, depths.map(nested)))
+@example(text=nested(100_000))
+@fuzzed(60, long=2000)
+def test_any_input_on_the_command_line_is_a_value_or_that_text(text: str) -> None:
+    key, value = _pair(f"key={text}")
+    assert key == "key"
+    assert isinstance(value, int | float | bool | list | dict | str | None)
 
 
 @given(name=st.one_of(st.none(), texts), delay_s=st.one_of(st.floats(), st.integers()))

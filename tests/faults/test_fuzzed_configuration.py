@@ -198,6 +198,7 @@ FIELD = st.one_of(
 )
 
 
+@example(expression=f"{'9' * 5000} 0 * * *", timezone="UTC", moment=0)
 @given(
     expression=st.one_of(texts, st.lists(FIELD, min_size=4, max_size=6).map(" ".join)),
     timezone=st.one_of(st.sampled_from(["UTC", "Europe/Berlin", "Asia", "posixrules"]), texts),

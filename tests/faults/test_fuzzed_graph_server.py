@@ -6,6 +6,7 @@ What parses here, in `graph_server`: `query` (OData), `delta` (tokens), `batch`,
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,7 @@ from lastword_jobs.graph_server.query import token_of
 from lastword_jobs.graph_server.seeding import seed_tenant
 from lastword_jobs.graph_server.tenants import Size
 from lastword_jobs.graph_server.tokens import TokenIssuer
-from tests.fuzzing import fuzzed, json_bytes, texts, utf8, values
+from tests.fuzzing import fuzzed, json_bytes, nested, texts, utf8, values
 
 TENANT = "fuzzed"
 LISTING = "v1.0/deviceManagement/deviceConfigurations"
@@ -81,6 +82,12 @@ option_values = st.one_of(
 )
 
 
+#: A token of ours by its letters, whose JSON nests deeper than an interpreter follows.
+DEEP_TOKEN = base64.urlsafe_b64encode(nested(5000).encode()).decode()
+
+
+@example(path=LISTING, options={"$skiptoken": DEEP_TOKEN})
+@example(path="v1.0/groups/delta", options={"$deltatoken": DEEP_TOKEN})
 @given(path=PATHS, options=st.dictionaries(OPTIONS, option_values, max_size=3))
 @fuzzed(150, long=20_000)
 def test_any_odata_is_answered_or_refused_by_name(

@@ -12,6 +12,7 @@ from lastword import Blocked, Deferral, Reason, TransientFailure, current_run, s
 from lastword.access import Role
 from lastword.service.members import add_user, disable_user, grant, revoke
 from lastword.service.tenants import add_tenant, remove_tenant, set_writable, suspend_tenant
+from lastword.service.values import Delivery
 from lastword.storage.ledger import Ledger
 from tests.support import Scene
 from tests.workers import StartWorker
@@ -99,6 +100,21 @@ def test_what_was_begun_and_is_allowed_no_more_has_failed_and_was_not_refused(
     start_worker()
     assert ended(scene, started.run_id) == ("failed", "initiator_not_entitled", "bridge")
     assert scene.row(started.run_id)["attempt"] == 1
+
+
+def test_what_may_have_been_begun_unseen_and_is_allowed_no_more_has_failed(
+    scene: Scene, tenant: str, calls: list[str], start_worker: StartWorker
+) -> None:
+    # Who had it in hand may have begun, and died before that was written.
+    started = start("report.build", tenant=tenant, initiator="ada")
+    gone = scene.worker()
+    [held] = scene.runs.reserve([Delivery(started.run_id, 1)], worker_id=gone)
+    assert held.refusal is None
+    scene.workers.lose(gone, cause={})
+    assert revoke(scene.ledger, user_id="ada", workspace_id="acme")
+    start_worker()
+    assert ended(scene, started.run_id) == ("failed", "initiator_not_entitled", "bridge")
+    assert calls == []
 
 
 def test_the_write_gate_is_closed_until_it_is_opened(

@@ -44,7 +44,7 @@ DRAWN = [
         "completed",
         "completed",
         "failed",
-        "adapter backup_schedule generic sentinel",
+        "generic",
     ),
     (
         "close_running",
@@ -52,7 +52,7 @@ DRAWN = [
         "completed",
         "completed",
         "failed partially_succeeded",
-        "adapter backup_schedule generic sentinel",
+        "generic sentinel",
     ),
     (
         "conclude",

@@ -92,7 +92,7 @@ def value_of(token: str) -> Any:
     """The value in a token; None when it is no token of ours."""
     try:
         return json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
-    except (ValueError, binascii.Error):
+    except (ValueError, binascii.Error, RecursionError):
         return None
 
 

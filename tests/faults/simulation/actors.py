@@ -34,7 +34,7 @@ class Actor:
         is_outsider: whether it judges runs that it does not work on.
         wakes_at: the moment until which it sleeps or waits, in milliseconds.
         waits_for: what it waits for meanwhile, if for anything.
-        woken_at_call: how many calls there had been when it last slept.
+        woken_at_call: how many calls there had been when it came, or last slept.
     """
 
     name: str
@@ -71,7 +71,9 @@ class Actors:
     ) -> None:
         """Add an actor, which begins with its first turn."""
         self.by_name[name] = Actor(
-            name, process, is_outsider, greenlet(lambda _: body(), self._hub)
+            *(name, process, is_outsider),
+            greenlet(lambda _: body(), self._hub),
+            woken_at_call=self.calls,
         )
 
     def ready(self) -> list[Actor]:

@@ -5,25 +5,29 @@ Neither the service nor a reconciler is asked; the tables are read by plain SQL.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
+from lastword.identity import RunId
 from lastword.policy import OnLoss
-from lastword.reading.freshness import freshness_sql
-from lastword.service.counters import Counted
 from lastword.service.reconciling import CANCEL_BOUND_MS
 from lastword.service.values import Reservation
 from lastword.states import RECONCILERS, Source
 from lastword.storage.ledger import Row
 from tests.faults import picture
 from tests.faults.picture import Picture
+from tests.faults.simulation.course import Course
 from tests.faults.simulation.journal import Execution
 from tests.faults.simulation.moves import Go, Kill, Move
 from tests.faults.simulation.queues import Note
+from tests.faults.simulation.records import SOURCES
+from tests.faults.simulation.tables import Tables
 
 if TYPE_CHECKING:
     from tests.faults.simulation.actors import Actor
     from tests.faults.simulation.stage import Stage
+
+#: Those who end a run whose worker is lost.
+LOSS = {Source.GENERIC, Source.SENTINEL}
 
 #: Ends that a worker reports of its own attempt.
 REPORTED = {Source.WORKER, Source.CHILDREN}
@@ -34,22 +38,27 @@ class Checks:
 
     Attributes:
         seen: what the ledger said after the last move.
+        records: what the records of the domain said: how each ended, and when.
+        course: how each run came to where it is.
     """
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        connection = stage.ledger.database.connection()
-        self._connection = connection
-        self._freshness = freshness_sql(stage.ledger.dialect)
-        self.seen = self._picture()
+        self._tables = Tables(stage.ledger)
+        self.seen = self._tables.picture(stage.actors.now)
+        self.records: dict[str, tuple[str, int | None]] = {}
+        self.course = Course()
+        self._recorded_at: dict[str, int] = {}
         self._changes = -1
         self._before: set[str] = set()
+        self._told: set[str] = set()
         self._actor: Actor | None = None
 
     def begin(self, move: Move) -> None:
         """Remember what is in good hands before a move."""
         self._actor = self._stage.actors.by_name.get(move.actor) if isinstance(move, Go) else None
-        self._before = set(self._in_good_hands()) if self._judges() else set()
+        self._before = set(self._in_good_hands())
+        self._told = set(self._told_by_records()) if self._judges() else set()
 
     def end(self, move: Move) -> None:
         """Compare.
@@ -57,17 +66,25 @@ class Checks:
         Raises:
             AssertionError: something does not hold.
         """
-        changes = self._connection.total_changes
+        changes, now = self._tables.changes, self._stage.actors.now
         if changes == self._changes and not isinstance(move, Kill):
-            self.seen = _later(self.seen, self._stage.actors.now)
+            self.seen = self.seen.at(now)
             return
         self._changes = changes
-        before, self.seen = self.seen, self._picture()
+        before, self.seen = self.seen, self._tables.picture(now)
+        self._see_records()
+        self._follow(before)
         self._require_story()
         picture.require_nothing_rewritten(before, self.seen)
         for run_id in picture.moved(before, self.seen):
+            row = self.seen.runs[run_id]
+            if run_id in self._told:
+                # What the domain knows of its end wins over all that can be seen from outside.
+                told = self.records[run_id][0]
+                assert (row["closed_by"], row["outcome"]) == (self._reader(run_id), told), row
             # I6: whoever is not at work on it leaves alone what is well, and what waits in a queue.
-            assert run_id not in self._before, f"{run_id} was in good hands"
+            elif self._reader(run_id) != row["closed_by"] or row["closed_by"] is None:
+                assert run_id not in self._before, f"{run_id} was in good hands"
         for run_id, row in self.seen.runs.items():
             old = before.runs.get(run_id)
             if row["status"] == "completed" and (old is None or old["status"] != "completed"):
@@ -110,10 +127,45 @@ class Checks:
             mine = (row["dispatch"], row["message_ref"]) == (note.dispatch, note.ref)
             assert not mine, f"{note} is all that the broker has of its run"
 
+    def require_rejected(self, note: Note, worker_id: str) -> None:
+        """I7: what the queue gave up on has ended its run, or somebody else has that in hand."""
+        seen = self._now()
+        row = seen.runs.get(note.run_id)
+        holder = row["holder"] if row is not None else None
+        if holder == worker_id or not seen.is_alive(holder):
+            self.require_refusable(note)
+
     def require_rest(self) -> None:
         """I1 and I4: every run is completed; no attempt is open."""
         assert list(self._stage.open_runs()) == [], "not completed in time"
         assert all(row["ended_at"] for row in self.seen.attempts.values())
+
+    def _follow(self, before: Picture) -> None:
+        # Each step of a run is an arrow of the state machine, and leads to where its row is.
+        for event in self.seen.events[len(before.events) :]:
+            self.course.follow(event)
+        standing = {run_id: row["status"] for run_id, row in self.seen.runs.items()}
+        assert standing == self.course.standing
+
+    def _see_records(self) -> None:
+        self.records, before = self._stage.records.seen(), self.records
+        for run_id, (status, ended_at) in self.records.items():
+            if ended_at is None or before.get(run_id, ("", None))[1] is not None:
+                continue
+            self._recorded_at[run_id] = self._stage.actors.calls
+            told = self._stage.records.told.get(RunId(run_id))
+            over = self.seen.runs[run_id]["status"] == "completed"
+            assert over or status == told, f"the record of {run_id} was ended by nobody"
+
+    def _reader(self, run_id: str) -> Source | None:
+        return SOURCES.get(self._stage.starts[RunId(run_id)].operation)
+
+    def _told_by_records(self) -> list[str]:
+        # Those whose record held the end before this sweep began.
+        if self._actor is None or self._actor.process.startswith("operator"):
+            return []
+        since = self._actor.woken_at_call
+        return [run_id for run_id, call in self._recorded_at.items() if call < since]
 
     def _judges(self) -> bool:
         return self._actor is not None and self._actor.is_outsider
@@ -130,9 +182,7 @@ class Checks:
 
     def _require_told_once(self) -> None:
         # I10: the person who started it, once it has ended, once.
-        told = Counter(
-            self._connection.execute("SELECT run_id, user_id FROM lastword_notification")
-        )
+        told = self._tables.notifications()
         expected = {
             (run_id, row["initiator_id"]): 1
             for run_id, row in self.seen.runs.items()
@@ -151,12 +201,23 @@ class Checks:
     def _require_honest(self, row: Row) -> None:
         # I3: an end that a worker is said to have reported was reported by the worker of the
         # current attempt; a failure says why.
-        if row["closed_by"] in REPORTED and row["outcome"] != "blocked":
+        run_id = row["id"]
+        if row["outcome"] == "blocked" and row["closed_by"] in (Source.START, Source.GATE):
+            assert not self._stage.journal.of_run(run_id), f"{run_id} was begun before: {row}"
+        if row["closed_by"] in REPORTED:
             outcome = row["returned_outcome"] or row["outcome"]
             told = (row["id"], row["attempt"], row["worker_id"], outcome)
             assert told in self._stage.journal.reported, f"nobody reported {told}"
+        if row["closed_by"] == self._reader(run_id):
+            assert self.records[run_id][0] == row["outcome"], row
         good = row["outcome"] in ("succeeded", "partially_succeeded")
-        assert not good or row["closed_by"] in REPORTED, row
+        if row["outcome"] == "partially_succeeded" and row["closed_by"] in LOSS:
+            # Whatever its children come to: it is what it had done itself that counts.
+            assert self._stage.policy_of(run_id).partial_on_loss, row
+            assert run_id in self._stage.journal.in_parts, row
+            return
+        if good:
+            assert row["closed_by"] in (*REPORTED, self._reader(run_id)), row
         assert row["outcome"] != "failed" or row["reason"], row
         children = self.seen.children_of(row["id"]) if good else []
         assert all(child["status"] == "completed" for child in children), f"{row} without them"
@@ -172,11 +233,18 @@ class Checks:
             assert len(died) <= most, f"{run_id} ended {len(died)} workers"
 
     def _in_good_hands(self) -> list[str]:
-        good = [
+        if self._actor is None:
+            return []
+        good: list[str] = [
             execution.run_id
             for execution in self._stage.journal.executions
-            if execution.is_open and self._is_well(self.seen, execution)
+            if execution.is_open
+            and execution.process != self._actor.process
+            and self._is_well(self.seen, execution)
         ]
+        if not self._judges():
+            # I5: a worker leaves alone what another is well at work on.
+            return good
         return good + [run_id for run_id, row in self.seen.runs.items() if self._waits(row)]
 
     def _is_well(self, seen: Picture, execution: Execution) -> bool:
@@ -217,35 +285,7 @@ class Checks:
 
     def _now(self) -> Picture:
         # In the middle of a turn: its call may have changed something already.
-        if self._connection.total_changes != self._changes:
-            return self._picture()
-        return _later(self.seen, self._stage.actors.now)
-
-    def _picture(self) -> Picture:
-        late = f"name = '{Counted.LATE_RESULTS}'"
-        return Picture(
-            now=self._stage.actors.now,
-            runs={
-                row["id"]: row
-                for row in self._rows(f"SELECT *, {self._freshness} AS freshness FROM lastword_run")
-            },
-            attempts={
-                (row["run_id"], row["number"]): row
-                for row in self._rows("SELECT * FROM lastword_attempt")
-            },
-            events=tuple(self._rows("SELECT * FROM lastword_event ORDER BY id")),
-            workers={row["id"]: row for row in self._rows("SELECT * FROM lastword_worker")},
-            late_results={
-                row["label"]: row["value"]
-                for row in self._rows(f"SELECT label, value FROM lastword_counter WHERE {late}")
-            },
-        )
-
-    def _rows(self, statement: str) -> list[Row]:
-        cursor = self._connection.execute(statement)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
-
-
-def _later(seen: Picture, now: int) -> Picture:
-    return Picture(now, seen.runs, seen.attempts, seen.events, seen.workers, seen.late_results)
+        now = self._stage.actors.now
+        if self._tables.changes != self._changes:
+            return self._tables.picture(now)
+        return self.seen.at(now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lastword.identity import RunId, WorkerId
+from lastword.states import Outcome
 
 
 @dataclass(slots=True, eq=False)
@@ -15,6 +16,7 @@ class Execution:
         ref: of the message that it came with.
         is_open: whether its worker still vouches for it: its end is not in the ledger yet.
         is_cancelled: whether its worker was told that it should stop.
+        told: the end that the record of its work holds.
         has_died: whether its process was ended under it.
     """
 
@@ -28,6 +30,7 @@ class Execution:
     began_ms: int
     is_open: bool = True
     is_cancelled: bool = False
+    told: Outcome | None = None
     has_died: bool = False
 
 
@@ -38,6 +41,8 @@ class Journal:
     executions: list[Execution] = field(default_factory=list)
     #: (run, attempt, worker, outcome).
     reported: set[tuple[str, int, str, str]] = field(default_factory=set)
+    #: Runs of which a heartbeat told, or meant to tell, that a part is done.
+    in_parts: set[str] = field(default_factory=set)
 
     def of_run(self, run_id: str) -> list[Execution]:
         """The executions of a run."""

@@ -32,6 +32,16 @@ class Does(StrEnum):
     DECLINES = "declines"
     #: Starts a child, and succeeds.
     BEARS = "bears"
+    #: Starts a child that does not succeed.
+    BEARS_BADLY = "bears_badly"
+    #: Starts one of each.
+    BEARS_BOTH = "bears_both"
+    #: Has its record hold how the work ended, and says the same.
+    RECORDS = "records"
+    #: Has its record hold how the work ended, and ends its worker's process.
+    RECORDS_AND_KILLS = "records_and_kills"
+    #: Has its record hold how the work ended, and fails behind it; is tried again.
+    RECORDS_AND_RETRIES = "records_and_retries"
     #: Works for longer than it may.
     DRAGS = "drags"
 
@@ -76,6 +86,12 @@ class Start(_Told):
     by_person: bool = False
     #: Sent by a process without Lastword: accepted by the worker that fetches it.
     unmarked: bool = False
+    #: Its preflight does not let it pass.
+    is_refused: bool = False
+    #: It may not be begun later than this.
+    expires_s: int = 0
+    #: How its record says that the work ended.
+    records: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -131,4 +147,33 @@ class Duplicate(_Told):
     run: int
 
 
-Move = Go | Pass | Start | Boot | Kill | Hold | Release | Stop | Cancel | Flush | Duplicate
+@dataclass(frozen=True, slots=True, repr=False)
+class Bar(_Told):
+    """From here on the gate lets a run through no more."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Spoil(_Told):
+    """A message of a run is changed in the broker: it cannot be read, or asks for another thing."""
+
+    run: int
+    how: str = "garbled"
+
+
+Move = (
+    Go
+    | Pass
+    | Start
+    | Boot
+    | Kill
+    | Hold
+    | Release
+    | Stop
+    | Cancel
+    | Flush
+    | Duplicate
+    | Bar
+    | Spoil
+)

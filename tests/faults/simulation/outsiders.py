@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from lastword.domains import DomainReconciler
 from lastword.errors import LedgerUnavailable
 from lastword.identity import RunId, WorkerId
 from lastword.losses import recover_losses
 from lastword.service.requests import Acceptance
 from lastword.states import Source
+from lastword_scheduler.typed import TypedReconciler
 from tests.faults.simulation.actors import BrokerLost
+from tests.faults.simulation.beginning import DENIAL
 from tests.faults.simulation.moves import Start
+from tests.faults.simulation.policies import ALL as POLICIES
 from tests.faults.simulation.queues import DELAYED, QUEUE, Note
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ def application(stage: Stage, run_id: RunId, start: Start) -> Body:
     note = Note(stage.queues.new_ref(), run_id, None if start.unmarked else 1, 0, due_ms)
 
     def begin() -> None:
+        if start.by_person:
+            keep_policies(stage, start)
         run = stage.new_run(run_id, message_queue=queue, message_ref=note.ref)
         for _ in range(2):
             try:
@@ -43,7 +50,27 @@ def application(stage: Stage, run_id: RunId, start: Start) -> Body:
                 send(stage, queue, note)
             return
 
+    if start.is_refused:
+        return refusal(stage, run_id)
     return begin if not start.unmarked else lambda: send(stage, queue, note)
+
+
+def keep_policies(stage: Stage, start: Start) -> None:
+    """Keep a policy before the start, as where its row must not be held by a transaction."""
+    with contextlib.suppress(LedgerUnavailable):
+        stage.runs.keep_policies([POLICIES[start.operation]])
+
+
+def refusal(stage: Stage, run_id: RunId) -> Body:
+    """Records one start that is refused; a lost answer is asked for once more."""
+
+    def refuse() -> None:
+        for _ in range(2):
+            with contextlib.suppress(LedgerUnavailable):
+                stage.runs.refuse([stage.new_run(run_id, denial=DENIAL)])
+                return
+
+    return refuse
 
 
 def send(stage: Stage, queue: str, note: Note) -> None:
@@ -82,6 +109,20 @@ def scheduler(stage: Stage) -> Body:
                 _rescue(stage, reconciler)
             except (LedgerUnavailable, BrokerLost):
                 continue
+
+    return run
+
+
+def typed(stage: Stage, reconciler: DomainReconciler) -> Body:
+    """Sweeps for one type-specific reconciler, as long as there is anything of its operations."""
+
+    def run() -> None:
+        sweeps = TypedReconciler(stage.ledger, reconciler, grace_s=4.0)
+        while True:
+            stage.actors.wait_for(lambda: stage.has_runs_of(reconciler.source))
+            stage.actors.sleep(stage.sweep_every_ms)
+            with contextlib.suppress(LedgerUnavailable):
+                sweeps.sweep()
 
     return run
 

@@ -7,7 +7,7 @@ Each command is one instant. What the product asks of a broker it asks here too:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lastword.application import Letter
@@ -28,6 +28,8 @@ class Note:
     Attributes:
         dispatch: None for one that was sent without Lastword.
         due_ms: when it may be handed on, in a delay queue.
+        is_garbled: whether nobody can read it any more, but its id.
+        is_forged: whether it asks for something else than was accepted.
     """
 
     ref: str
@@ -35,6 +37,8 @@ class Note:
     dispatch: int | None
     retries: int = 0
     due_ms: int = 0
+    is_garbled: bool = False
+    is_forged: bool = False
 
 
 @dataclass(slots=True)
@@ -92,6 +96,23 @@ class Queues:
                 if bury:
                     self.dead.add(ref)
         answer()
+
+    def held(self, queue: str, holder: str) -> set[str]:
+        """What it believes somebody to hold of a queue; of no call."""
+        return {ref for ref, of in self.holds.get(holder, {}).items() if of == queue}
+
+    def believed(self, queue: str, holder: str) -> list[Note]:
+        """What it believes somebody to hold of a queue."""
+        answer = self.actors.broker_call()
+        found = [self.notes[ref] for ref in sorted(self.held(queue, holder)) if ref in self.notes]
+        answer()
+        return found
+
+    def spoil(self, ref: str, how: str) -> None:
+        """Somebody changes a message where it lies."""
+        note = self.notes[ref]
+        garbled = how == "garbled"
+        self.notes[ref] = replace(note, is_garbled=garbled, is_forged=not garbled)
 
     def requeue(self, holder: str, refs: Sequence[str]) -> None:
         """Give messages of one's own hold back to their queue."""

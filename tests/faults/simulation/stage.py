@@ -9,18 +9,20 @@ from dataclasses import replace
 from greenlet import GreenletExit
 
 from lastword.config import Config
+from lastword.domains import DomainReconciler
 from lastword.identity import RunId
 from lastword.policy import Policy
 from lastword.service import RunService, WorkerService
 from lastword.service.requests import NewRun
+from lastword.states import Source
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.generic import GenericReconciler
-from tests.faults.life import POLICIES
 from tests.faults.simulation import outsiders
 from tests.faults.simulation.actors import NEVER, Actors
 from tests.faults.simulation.checking import Checks
 from tests.faults.simulation.journal import Execution, Journal
 from tests.faults.simulation.moves import (
+    Bar,
     Boot,
     Cancel,
     Does,
@@ -33,10 +35,13 @@ from tests.faults.simulation.moves import (
     Move,
     Pass,
     Release,
+    Spoil,
     Start,
     Stop,
 )
+from tests.faults.simulation.policies import ALL as POLICIES
 from tests.faults.simulation.queues import DELAYED, QUEUE, Note, Queues, Sender
+from tests.faults.simulation.records import SOURCES, Records, reconcilers
 from tests.faults.simulation.turns import PERSON, LedgerOfTurns
 from tests.faults.simulation.worker import LEASE_TTL_S, WorkerProcess
 
@@ -67,11 +72,16 @@ class Stage:
         self.journal = Journal()
         self.processes: dict[str, WorkerProcess] = {}
         self.starts: dict[RunId, Start] = {}
+        self.started_ms: dict[RunId, int] = {}
+        self.barred: set[RunId] = set()
         self.sweep_every_ms = 5_000
         self._numbers: dict[str, int] = {}
+        self.records = Records(self)
         self.checks = Checks(self)
         for number in (1, 2):
             self.spawn(f"scheduler-{number}", outsiders.scheduler(self), is_outsider=True)
+            for reconciler in reconcilers():
+                self._spawn_typed(number, reconciler)
 
     def do(self, move: Move) -> None:
         """Make a move, and look whether everything still holds. What cannot be done is nothing."""
@@ -100,6 +110,10 @@ class Stage:
                 self.queues.flush()
             case Duplicate(run):
                 self._duplicate(_run_id(run))
+            case Bar(run):
+                self.barred.add(_run_id(run))
+            case Spoil(run, how):
+                self._spoil(_run_id(run), how)
         self.checks.end(move)
 
     def close(self) -> None:
@@ -191,9 +205,13 @@ class Stage:
         }
         return NewRun(**given)  # type: ignore[arg-type]  # named as its fields are
 
-    def bear(self, parent: Execution) -> None:
+    def has_runs_of(self, source: Source) -> bool:
+        """Whether anything is to be looked after by the reconciler of this source."""
+        return any(SOURCES.get(start.operation) is source for start in self.starts.values())
+
+    def bear(self, parent: Execution, does: Does) -> None:
         """Start a child of a run, from within it."""
-        run_id = self._new_run_id(Start("report.build", (Does.SUCCEEDS,)))
+        run_id = self._new_run_id(Start("report.build", (does,)))
         note = Note(self.queues.new_ref(), run_id, 1)
         run = self.new_run(
             run_id, parent_id=parent.run_id, message_queue=QUEUE, message_ref=note.ref
@@ -208,7 +226,16 @@ class Stage:
 
     def _is_at_rest(self) -> bool:
         is_started = all(not name.startswith("application") for name in self.actors.by_name)
-        return is_started and not self.open_runs()
+        is_tidy = all(ended_at for _, ended_at in self.checks.records.values())
+        return is_started and not self.open_runs() and is_tidy
+
+    def _spawn_typed(self, number: int, reconciler: DomainReconciler) -> None:
+        self.spawn(
+            f"scheduler-{number}/{reconciler.source}",
+            outsiders.typed(self, reconciler),
+            process=f"scheduler-{number}",
+            is_outsider=True,
+        )
 
     def _start(self, start: Start) -> None:
         run_id = self._new_run_id(start)
@@ -226,9 +253,16 @@ class Stage:
             queue = DELAYED if note.due_ms else QUEUE
             self.queues.put(queue, replace(note, ref=self.queues.new_ref()))
 
+    def _spoil(self, run_id: RunId, how: str) -> None:
+        # One that was sent without Lastword is what its run will be: only marked ones are forged.
+        found = [note for note in self.queues.notes.values() if note.run_id == run_id]
+        for note in found[-1:]:
+            if how == "garbled" or note.dispatch is not None:
+                self.queues.spoil(note.ref, how)
+
     def _new_run_id(self, start: Start) -> RunId:
         run_id = _run_id(len(self.starts) + 1)
-        self.starts[run_id] = start
+        self.starts[run_id], self.started_ms[run_id] = start, self.actors.now
         return run_id
 
     def _named(self, kind: str) -> str:
@@ -243,6 +277,7 @@ def reconciler_of(stage: Stage) -> GenericReconciler:
         ledger=stage.ledger,
         probe=stage.queues,
         dispatcher=stage.sender,
+        typed=reconcilers(),
         contact=Contact(LEASE_TTL_S, clock=lambda: stage.actors.now / 1000),
     )
 

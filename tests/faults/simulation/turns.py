@@ -14,14 +14,15 @@ from lastword.storage.ledger import Ledger
 from lastword.storage.schema import migrate
 from tests.faults.simulation.actors import Actors
 from tests.faults.simulation.moves import Fault
+from tests.faults.simulation.records import emptying, prepare
 
 #: Who starts runs as a person, and is told of their ends.
 PERSON = "ada"
 
-#: What a life writes; policies stay.
+#: What a life writes: nothing of it is there in the next one.
 TABLES = (
     *("notification", "measured", "counter"),
-    *("event", "attempt", "run", "worker"),
+    *("event", "attempt", "run", "worker", "policy"),
 )
 
 
@@ -42,6 +43,7 @@ class LedgerOfTurns(Ledger):
         self._fault = Fault.NONE
         migrate(self)
         User.insert(id=PERSON, name=PERSON, created_at=0).execute(self.database)
+        prepare(self)
         self.database.connection().create_function("now_ms", 0, lambda: self.actors.now)
         # Of a frozen dataclass whose `now_ms` is a field.
         self.dialect = replace(self.dialect, now_ms="now_ms()")  # type: ignore[type-var]
@@ -70,4 +72,6 @@ class LedgerOfTurns(Ledger):
         connection.execute("PRAGMA foreign_keys = 0")
         for table in TABLES:
             connection.execute(f"DELETE FROM lastword_{table}")
+        for statement in emptying():
+            connection.execute(statement)
         connection.execute("PRAGMA foreign_keys = 1")

@@ -8,19 +8,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
 from lastword.errors import LedgerUnavailable
 from lastword.identity import WorkerId
-from lastword.service.reserving import BEGIN_WITHIN_MS
-from lastword.service.values import Delivery, Refusal, Reservation
-from lastword.service.workers import NewWorker
+from lastword.service.values import Delivery, Refusal
+from lastword.service.workers import NewWorker, Progress
 from tests.faults.simulation.actors import BrokerLost
+from tests.faults.simulation.beginning import Beginnings
 from tests.faults.simulation.consuming import Consumer, Held, delivery_of
 from tests.faults.simulation.journal import Execution
 from tests.faults.simulation.moves import Does
-from tests.faults.simulation.queues import DELAYED, QUEUE, Note
+from tests.faults.simulation.queues import DELAYED, QUEUE
 from tests.faults.simulation.reporting import Reports
 from tests.faults.simulation.writer import Writer
 
@@ -32,6 +31,13 @@ LEASE_TTL_S = 10.0
 
 #: Attempts at once.
 THREADS = 2
+
+#: Of what executions do: those that end their process, and those that write a record.
+KILLS = {Does.KILLS, Does.RECORDS_AND_KILLS}
+RECORDS = {Does.RECORDS, Does.RECORDS_AND_KILLS, Does.RECORDS_AND_RETRIES}
+
+#: Milliseconds that some take: longer than they may, and so long that much happens meanwhile.
+LASTS_MS = {Does.DRAGS: 70_000, Does.RETRIES: 1_900}
 
 
 @dataclass(slots=True, eq=False)
@@ -50,12 +56,14 @@ class WorkerProcess:
     last_beat_ms: int = 0
     is_stopping: bool = False
     consumer: Consumer = field(init=False)
+    beginnings: Beginnings = field(init=False)
     writer: Writer = field(init=False)
     reports: Reports = field(init=False)
 
     def __post_init__(self) -> None:
         self.consumer = Consumer(self.stage, self)
-        self.writer = Writer(self.stage, self.name)
+        self.beginnings = Beginnings(self.stage, self)
+        self.writer = Writer(self.stage, self.name, settle=self.consumer.hands.discard)
         self.reports = Reports(self.stage, self)
 
     def begin(self) -> None:
@@ -117,6 +125,7 @@ class WorkerProcess:
                 *sorted(run_id for run_id, _ in self.claiming),
             ],
             listed_at_ms=self.last_beat_ms,
+            progress=self._progress(mine),
             draining=self.is_stopping,
         )
         if beat is None:
@@ -146,84 +155,40 @@ class WorkerProcess:
             self.stage.actors.wait_for(lambda: bool(self.consumer.inbox))
             held = self.consumer.inbox.pop(0)
             delivery = delivery_of(held.note)
+            if self.beginnings.is_rejected(held.note, delivery):
+                continue
             if delivery in self.claiming or self.works_on(delivery):
                 self.consumer.refuse(held.note, Refusal.RUNNING)
                 continue
             self.claiming.add(delivery)
-            execution = self._begun(held, delivery)
+            execution = self.beginnings.begun(held, delivery)
             self.claiming.discard(delivery)
             if execution is not None:
                 self._execute(execution)
 
-    def _begun(self, held: Held, delivery: Delivery) -> Execution | None:
-        reservation = held.reservation or self._reserved_late(held.note, delivery)
-        if reservation is None:
-            return None
-        if self._may_begin(held, reservation):
-            assert reservation.worker_id is not None
-            execution = self._execution(
-                held.note, reservation.attempt, reservation.worker_id, self.stage.actors.now
-            )
-            self.writer.begin(execution)
-            return execution
-        # Its attempt may begin with the first of these, whatever is heard of it.
-        asked = self.stage.actors.now
-        while True:
-            worker_id = self.worker_id
-            [claim] = self.stage.actors.insist(
-                partial(self.stage.runs.claim, [delivery], worker_id=worker_id)
-            )
-            if claim.refusal is None:
-                return self._execution(held.note, claim.attempt, worker_id, asked)
-            if claim.refusal is not Refusal.LEASE_LOST:
-                self.consumer.refuse(held.note, claim.refusal)
-                return None
-            self.stage.actors.sleep(HEARTBEAT_MS // 4)
-
-    def _reserved_late(self, note: Note, delivery: Delivery) -> Reservation | None:
-        while True:
-            [answer] = self.consumer.reserved([delivery])
-            if answer.refusal is None:
-                return answer
-            if answer.refusal is not Refusal.LEASE_LOST:
-                self.consumer.refuse(note, answer.refusal)
-                return None
-            self.stage.actors.sleep(HEARTBEAT_MS // 4)
-
-    def _may_begin(self, held: Held, reservation: Reservation) -> bool:
-        now = self.stage.actors.now
-        policy = self.stage.policy_of(reservation.run_id)
-        return (
-            now - held.since < BEGIN_WITHIN_MS
-            and not reservation.probation
-            and policy.may_repeat
-            and reservation.worker_id == self.worker_id
-            and now < self.lease_until
-            and self.writer.is_reaching
-        )
-
-    def _execution(self, note: Note, attempt: int, worker_id: WorkerId, began_ms: int) -> Execution:
-        assert note.dispatch is not None
-        execution = Execution(
-            note.run_id,
-            note.dispatch,
-            attempt,
-            worker_id,
-            self.name,
-            note.ref,
-            note.retries,
-            began_ms,
-        )
-        self.stage.begin(execution)
-        return execution
-
     def _execute(self, execution: Execution) -> None:
-        does = self.stage.does(execution)
-        until = self.stage.actors.now + (70_000 if does is Does.DRAGS else 300)
-        self.stage.actors.wait_for(lambda: execution.is_cancelled, until=until)
-        if does is Does.KILLS and not execution.is_cancelled:
+        does, actors = self.stage.does(execution), self.stage.actors
+        if does in RECORDS:
+            execution.told = self.stage.records.begin(execution)
+        actors.wait_for(lambda: execution.is_cancelled, until=actors.now + self._takes(execution))
+        if does in RECORDS and not execution.told and not execution.is_cancelled:
+            told = self.stage.records.end(execution)
+            execution.told = told if does is Does.RECORDS else None
+        if does in KILLS and not execution.is_cancelled:
             self.stage.kill(self.name, is_seen=True)
         self.reports.report(execution, does)
+
+    def _takes(self, execution: Execution) -> int:
+        does = self.stage.does(execution)
+        if does in LASTS_MS:
+            return LASTS_MS[does]
+        # So that a heartbeat can tell how far it has come.
+        return 5_000 if self.stage.policy_of(execution.run_id).partial_on_loss else 300
+
+    def _progress(self, mine: Sequence[Execution]) -> list[Progress]:
+        counting = [item for item in mine if self.stage.policy_of(item.run_id).partial_on_loss]
+        self.stage.journal.in_parts.update(item.run_id for item in counting)
+        return [Progress(item.run_id, item.attempt, {"processed": 1}) for item in counting]
 
     def _release(self, given: Sequence[Held]) -> None:
         for held in given:

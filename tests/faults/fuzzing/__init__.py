@@ -1,0 +1,1 @@
+"""What bytes of strangers are handed to, for a fuzzer that watches which branches they take."""
