@@ -40,6 +40,10 @@ class Prometheus:
     def __init__(self, url: str) -> None:
         self._http = httpx.Client(base_url=url)
 
+    def close(self) -> None:
+        """Ask no more."""
+        self._http.close()
+
     def ask(self, query: str) -> list[dict[str, Any]]:
         """The result of an instant query."""
         answer = self._http.get("/api/v1/query", params={"query": query}).json()
@@ -107,6 +111,7 @@ def scraping(folder: Path, targets: list[str]) -> Iterator[Prometheus]:
             until(lambda: server.is_up, within_s=30, what="Prometheus")
             yield server
         finally:
+            server.close()
             process.terminate()
             process.wait(20)
 
