@@ -58,7 +58,7 @@ PARTS: dict[str, Callable[[Sizes], Iterable[Row]]] = {
         sizes.databases, starts=sizes.starts, rounds=sizes.rounds
     ),
     "bulk": lambda sizes: measure_bulk_start(
-        sizes.databases, runs=sizes.jobs, rounds=sizes.rounds, judged=sizes.judged
+        sizes.databases, runs=min(sizes.jobs, 10_000), rounds=sizes.rounds, judged=sizes.judged
     ),
     "placement": lambda sizes: measure_placement(
         sizes.costs_on, jobs=sizes.jobs, rounds=sizes.rounds, judged=sizes.judged

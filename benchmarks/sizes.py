@@ -40,7 +40,7 @@ class Sizes:
     judged: bool = True
     rounds: int = 3
     kills: int = 50
-    jobs: int = 10_000
+    jobs: int = 20_000
     processes: Sequence[int] = (1, 2)
     kinds: Sequence[tuple[str, int | None]] = (
         *(("no-op", None), ("no-op", 256), ("no-op", 1024)),
