@@ -27,7 +27,8 @@ PACKAGES = {
 
 #: What building, the checks and the tests need.
 SOURCES = {
-    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "mkdocs.yml"),
+    "pyproject.toml",
     *("benchmarks", "deploy", "docs", "jobs", "middleware", "platform", "scheduler", "tests"),
 }
 
