@@ -181,6 +181,22 @@ def test_moves_that_are_drawn_can_be_made_again_from_their_code() -> None:
     assert again.mark == lived.mark
 
 
+def fetched(operation: str) -> list[Move]:
+    """Until a worker has a run of this operation in its hands, and no thread has begun with it."""
+    return [
+        Boot(),
+        Start(operation=operation, does=("succeeds",)),
+        Go("worker-1/heart"),
+        Go("worker-1/heart"),
+        Go("application-1"),
+        Go("application-1"),
+        Go("application-1"),
+        Go("worker-1/consumer"),
+        Go("worker-1/consumer"),
+        Go("worker-1/consumer"),
+    ]
+
+
 def test_a_life_that_breaks_is_told_by_what_breaks_it() -> None:
     broken: list[Move] = [Boot(), Pass(1), Flush(), Go("a"), Pass(2), Go("b", "lost"), Boot()]
     fewest = shrink(broken, lambda left: Flush() in left and any(isinstance(m, Go) for m in left))
@@ -191,16 +207,7 @@ def test_a_run_is_left_to_the_worker_whose_claim_of_it_was_not_answered() -> Non
     # Found as seed 3440: the answer to its claim was lost, its heartbeats went on, and the
     # schedulers took it for abandoned.
     found: list[Move] = [
-        Boot(),
-        Start(operation="report.once", does=("succeeds",)),
-        Go("worker-1/heart"),
-        Go("worker-1/heart"),
-        Go("application-1"),
-        Go("application-1"),
-        Go("application-1"),
-        Go("worker-1/consumer"),
-        Go("worker-1/consumer"),
-        Go("worker-1/consumer"),
+        *fetched("report.once"),
         Go("worker-1/thread-1"),
         Go("worker-1/writer"),
         Go("worker-1/writer", "lost"),
@@ -214,16 +221,7 @@ def test_a_run_is_left_to_the_worker_whose_claim_of_it_was_not_answered() -> Non
 
 def test_a_run_that_may_not_be_repeated_is_begun_once_whatever_its_worker_had_written() -> None:
     found: list[Move] = [
-        Boot(),
-        Start(operation="report.once", does=("succeeds",)),
-        Go("worker-1/heart"),
-        Go("worker-1/heart"),
-        Go("application-1"),
-        Go("application-1"),
-        Go("application-1"),
-        Go("worker-1/consumer"),
-        Go("worker-1/consumer"),
-        Go("worker-1/consumer"),
+        *fetched("report.once"),
         Go("worker-1/thread-1"),
         Go("worker-1/writer"),
         Go("worker-1/writer"),
@@ -237,16 +235,7 @@ def test_what_may_have_been_begun_unseen_is_not_called_blocked_before_any_effect
     # Found as seed 69: its worker died before the start was written, and the next was told by the
     # gate that it may not be done any more.
     found: list[Move] = [
-        Boot(),
-        Start(operation="report.build", does=("succeeds",)),
-        Go("worker-1/heart"),
-        Go("worker-1/heart"),
-        Go("application-1"),
-        Go("application-1"),
-        Go("application-1"),
-        Go("worker-1/consumer"),
-        Go("worker-1/consumer"),
-        Go("worker-1/consumer"),
+        *fetched("report.build"),
         Go("worker-1/thread-2"),
         Kill("worker-1", is_seen=False),
         Bar(1),
