@@ -44,9 +44,10 @@ class WorkerEvidence:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An active run as it stood when it was read; moments are told as ages in seconds.
+    """An active run as it stood when it was read; other moments are told as ages in seconds.
 
     Attributes:
+        read_at_ms: when it was read, in milliseconds of the ledger's clock.
         counts: what its attempt had counted, as of the last heartbeat.
         cancel_age_s: how long ago it was asked to stop; None if it was not.
         waits_for_children: whether its attempt has returned, and its children have not ended.
@@ -70,6 +71,7 @@ class Candidate:
     is_past_stale: bool
     is_past_wait: bool
     worker: WorkerEvidence | None
+    read_at_ms: int = 0
     counts: Mapping[str, Any] = field(default_factory=dict)
     probation: int = 0
     cancel_age_s: float | None = None
@@ -101,13 +103,19 @@ def find_candidates(
         after = rows[-1]["id"]
 
 
-def live_broker_ids(ledger: Ledger, *, leases_tell: bool) -> set[str]:
-    """The broker's ids of the workers whose lease is live, or may be for all that is known."""
-    lease = f"AND lease_until > {ledger.dialect.now_ms}" if leases_tell else ""
+def live_broker_ids(ledger: Ledger, at_ms: int | None) -> set[str]:
+    """The broker's ids of the workers whose lease is live, or may be for all that is known.
+
+    Args:
+        ledger: where the workers are.
+        at_ms: the moment, by the ledger's clock, at which a lease has to live; None if an expired
+            lease tells nothing.
+    """
     with ledger.session():
         rows = ledger.execute(
             "SELECT broker_id FROM lastword_worker WHERE ended_at IS NULL "
-            f"AND broker_id IS NOT NULL {lease}"
+            f"AND broker_id IS NOT NULL AND lease_until > {ledger.dialect.param}",
+            at_ms or 0,
         )
     return {row["broker_id"] for row in rows}
 
@@ -191,6 +199,7 @@ def _candidate(row: Row) -> Candidate:
         is_past_stale=row["stale_at"] <= now,
         is_past_wait=row["wait_until"] is not None and row["wait_until"] <= now,
         worker=_worker(row) if running else None,
+        read_at_ms=now,
         counts=json.loads(row["summary_counts"]),
         probation=row["probation"],
         cancel_age_s=_age_s(row, "cancel_requested_at"),

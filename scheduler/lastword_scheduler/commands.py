@@ -62,7 +62,8 @@ def scheduler(allow_unsafe_timing: bool) -> None:
     ]
 
     def ready() -> list[str]:
-        return [] if contact.is_kept else [f"the ledger at {ledger.address} does not answer"]
+        silent = f"the ledger at {ledger.address} does not answer, or cannot be written"
+        return [] if contact.is_kept else [silent]
 
     def serve(healthy: Look) -> None:
         may = partial(may_scrape, config, config.metrics_addr)

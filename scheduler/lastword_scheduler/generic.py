@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from lastword.application import Dispatcher
@@ -19,6 +19,7 @@ from lastword.losses import send_again
 from lastword.service import RunService, WorkerService
 from lastword.service.values import Sighting, Verdict
 from lastword.states import Status
+from lastword.storage.clock import now_ms
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.candidates import (
     Candidate,
@@ -72,24 +73,23 @@ class GenericReconciler:
         return report
 
     def _sweep(self, report: SweepReport, given_up: GivenUp) -> None:
-        with self.ledger.session():
-            self.contact.made()
-        if self.contact.leases_tell:
-            report.lost_workers = len(WorkerService(self.ledger).lose_expired())
-        for decisions in self.decisions(leases_tell=self.contact.leases_tell):
-            # A long sweep is no silence.
-            self.contact.made()
+        at_ms = now_ms(self.ledger)
+        if self.contact.leases_tell(at_ms):
+            report.lost_workers = len(WorkerService(self.ledger).lose_expired(at_ms))
+        for decisions in self.decisions(self.contact.leases_tell):
             if given_up():
                 break
             report.found += len(decisions)
             self._apply(decisions, report)
-        self.contact.made()
 
-    def decisions(self, *, leases_tell: bool = True) -> Iterator[list[Decision]]:
+    def decisions(
+        self, leases_tell: Callable[[int], bool] = lambda _: True
+    ) -> Iterator[list[Decision]]:
         """What would be done now, and why; nothing is written.
 
         Args:
-            leases_tell: whether an expired lease means that its worker is silent.
+            leases_tell: whether a lease that had run out at a moment, in milliseconds of the
+                ledger's clock, means that its worker is silent.
         """
         pages = find_candidates(
             self.ledger, message_grace_s=self.config.message_grace, skip=self._skip
@@ -102,9 +102,14 @@ class GenericReconciler:
                     if run.status is Status.QUEUED
                 ]
             )
-            alive = self._alive(messages.values(), leases_tell=leases_tell)
+            alive = self._alive(messages.values(), leases_tell)
             decisions = [
-                self._decide(run, messages.get(run.run_id), alive, leases_tell=leases_tell)
+                self._decide(
+                    run,
+                    messages.get(run.run_id),
+                    alive,
+                    leases_tell=leases_tell(run.read_at_ms),
+                )
                 for run in candidates
             ]
             yield self._yielding([decision for decision in decisions if decision])
@@ -128,11 +133,14 @@ class GenericReconciler:
             for decision in decisions
         ]
 
-    def _alive(self, messages: Iterable[MessageEvidence], *, leases_tell: bool) -> set[str]:
+    def _alive(
+        self, messages: Iterable[MessageEvidence], leases_tell: Callable[[int], bool]
+    ) -> set[str]:
         holders = {message.holder for message in messages if message.holder}
         if not holders:
             return set()
-        alive = live_broker_ids(self.ledger, leases_tell=leases_tell)
+        at_ms = now_ms(self.ledger)
+        alive = live_broker_ids(self.ledger, at_ms if leases_tell(at_ms) else None)
         # A holder the ledger has never heard of is no worker of ours to judge. It is looked for
         # among all the workers there ever were, so only if it is not one of those that live.
         unsure = holders - alive

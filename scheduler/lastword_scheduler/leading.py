@@ -11,7 +11,9 @@ import time
 from lastword.errors import LastwordError
 from lastword.identity import new_worker_id
 from lastword.logs import log_notice
+from lastword.service.counters import Counted, count
 from lastword.service.leading import Contender, LeaderService
+from lastword.storage.clock import now_ms
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.contact import Contact
 
@@ -25,13 +27,13 @@ RESIGNS_WITHIN_S = 5.0
 class Leadership(threading.Thread):
     """Takes the leader's lease when it is free, and renews it, until it is stopped.
 
-    It also keeps contact with the ledger, whatever the jobs do: how long that has answered is what
-    makes the silence of workers mean something.
+    It also keeps contact with the ledger, whatever the jobs do: how long that has taken what is
+    written to it is what makes the silence of workers mean something.
 
     Args:
         ledger: where the lease is.
         lease_ttl_s: how long it lives without renewal, in seconds.
-        contact: told of every answer and every failure.
+        contact: told of everything that was written, and of every failure.
     """
 
     def __init__(self, ledger: Ledger, *, lease_ttl_s: float, contact: Contact) -> None:
@@ -73,8 +75,13 @@ class Leadership(threading.Thread):
     def _contend(self) -> None:
         asked = time.monotonic()
         try:
+            at_ms = now_ms(self._ledger)
             held = self._service.lead(SCHEDULER, self.contender, lease_ttl_s=self._lease_ttl_s)
-            self._contact.made()
+            if not held:
+                # The leader's lease has been written. Who stands by, and will judge in its place,
+                # has to know as well whether the ledger takes anything.
+                count(self._ledger, Counted.STOOD_BY, SCHEDULER)
+            self._contact.wrote(at_ms)
             self._is_away = False
         except LastwordError as error:
             self._contact.lost()

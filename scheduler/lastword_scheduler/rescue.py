@@ -17,6 +17,7 @@ import redis
 
 from lastword.logs import log_notice
 from lastword.service import WorkerService
+from lastword.storage.clock import now_ms
 from lastword.storage.ledger import Ledger, as_batch
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.reports import GivenUp, SweepReport, never
@@ -73,8 +74,9 @@ class BrokerRescue:
         """
         report = SweepReport()
         service = WorkerService(self.ledger)
-        if self.contact.leases_tell:
-            report.lost_workers = len(service.lose_expired())
+        at_ms = now_ms(self.ledger)
+        if self.contact.leases_tell(at_ms):
+            report.lost_workers = len(service.lose_expired(at_ms))
         queues = self.queues()
         for worker in service.unrescued():
             if given_up():

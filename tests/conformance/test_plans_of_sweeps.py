@@ -18,6 +18,7 @@ from lastword.service.scheduling import NewSchedule, ScheduleService
 from lastword.service.values import AttemptEnd, Delivery
 from lastword.service.workers import Progress
 from lastword.states import Outcome, Source
+from lastword.storage.clock import now_ms
 from lastword.storage.ledger import Ledger
 from lastword_jobs.backups import begin_backup_set
 from lastword_scheduler.contact import Contact
@@ -94,7 +95,6 @@ def test_what_walks_history_is_seen(scene: Scene, query: str) -> None:
 def test_a_sweep_of_the_generic_reconciler_walks_no_history(scene: Scene, config: Config) -> None:
     client = redis.Redis.from_url(config.broker_url)
     contact = Contact(0.0)
-    contact.made()
     alive, abandoned = busy(scene)
     scene.disclaim(alive)
     scene.backdate(abandoned[0], "claimed_at", 100)
@@ -118,7 +118,6 @@ def test_a_sweep_of_the_generic_reconciler_walks_no_history(scene: Scene, config
 
 def test_a_sweep_that_ends_runs_walks_no_history(scene: Scene, config: Config) -> None:
     contact = Contact(0.0)
-    contact.made()
     gone = scene.worker()
     once = [scene.accept(policy=POLICIES["report.once"]) for _ in range(5)]
     asked = scene.accept()
@@ -205,7 +204,7 @@ def test_heartbeats_walk_no_history(scene: Scene) -> None:
             progress=[Progress(run_id, 1, {"processed": 1}) for run_id in runs],
         )
         scene.workers.renew(worker_id, lease_ttl_s=10)
-        scene.workers.lose_expired()
+        scene.workers.lose_expired(now_ms(scene.ledger))
     assert beat is not None
     assert (beat.cancel, len(beat.saved), len(beat.current)) == (frozenset({runs[0]}), 20, 20)
     assert walks(scene.ledger, statements) == []

@@ -12,6 +12,7 @@ from lastword.reasons import Reason
 from lastword.service.cancelling import Cancelled
 from lastword.service.values import AttemptEnd, Recorded, Sending, Sighting, Verdict
 from lastword.states import Outcome, Status
+from lastword.storage.clock import now_ms
 from lastword.storage.ledger import Ledger
 from tests.support import Scene
 
@@ -174,8 +175,8 @@ def test_a_queued_run_is_cancelled_at_once_and_a_running_one_asked_to_stop(scene
 
 def test_workers_are_lost_by_the_databases_clock(scene: Scene) -> None:
     silent, alive = scene.worker(lease_ttl_s=0), scene.worker()
-    assert scene.workers.lose_expired() == [silent]
-    assert scene.workers.lose_expired() == []
+    assert scene.workers.lose_expired(now_ms(scene.ledger)) == [silent]
+    assert scene.workers.lose_expired(now_ms(scene.ledger)) == []
     assert not scene.workers.heartbeat(silent, lease_ttl_s=60, working=[])
     assert scene.workers.heartbeat(alive, lease_ttl_s=60, working=[])
 
@@ -184,4 +185,4 @@ def test_a_worker_ends_once(scene: Scene) -> None:
     worker_id = scene.worker()
     scene.workers.end(worker_id)
     scene.workers.end(worker_id)
-    assert scene.workers.lose_expired() == []
+    assert scene.workers.lose_expired(now_ms(scene.ledger)) == []

@@ -11,7 +11,7 @@ import time
 import peewee
 import pytest
 
-from lastword.errors import SchemaError
+from lastword.errors import LedgerUnavailable, SchemaError
 from lastword.storage.ledger import Ledger
 from lastword.storage.opening import open_ledger
 from lastword.storage.schema import LATEST, migrate, newer_migrations, require_current_schema
@@ -112,6 +112,26 @@ def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
         fail_after_writing()
     with ledger.session():
         assert ledger.execute("SELECT * FROM lastword_worker") == []
+
+
+@pytest.mark.parametrize("in_transaction", [True, False])
+def test_a_full_disk_is_named_and_nothing_is_half_written(
+    sqlite_ledger: Ledger, in_transaction: bool
+) -> None:
+    statement = (
+        "INSERT INTO lastword_counter (name, label, value) "
+        "VALUES (HEX(ZEROBLOB(1000000)), 'x', 1) RETURNING label"
+    )
+    [size] = sqlite_ledger.execute("PRAGMA page_count")
+    sqlite_ledger.execute(f"PRAGMA max_page_count = {size['page_count']}")
+    # One that fails as it is committed, when its row has been fetched; one that SQLite rolls back.
+    opened = sqlite_ledger.transaction if in_transaction else sqlite_ledger.session
+    with pytest.raises(LedgerUnavailable, match="disk is full; make room"), opened():
+        sqlite_ledger.execute(statement)
+    sqlite_ledger.execute("PRAGMA max_page_count = 1000000")
+    with sqlite_ledger.transaction():
+        assert sqlite_ledger.execute("SELECT COUNT(*) AS n FROM lastword_counter") == [{"n": 0}]
+        sqlite_ledger.execute(statement)
 
 
 def test_writers_in_many_threads_wait_for_each_other(ledger: Ledger) -> None:

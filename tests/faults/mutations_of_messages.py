@@ -73,7 +73,7 @@ OF_MESSAGES = (
     ),
     Mutation(
         "lose: its lease has run out",
-        (Edit("workers.py", '"lease_until <= {now}"', '"TRUE"'),),
+        (Edit("workers.py", '"lease_until <= {param}"', '"0 <= {param}"'),),
         (RECONCILING, "test_workers_are_lost_by_the_databases_clock"),
     ),
     Mutation(

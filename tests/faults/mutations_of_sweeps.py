@@ -68,32 +68,63 @@ OF_SWEEPS = (
     ),
     Mutation(
         "contact: a gap begins it anew",
-        (Edit("contact.py", " or now - self._last > self.lease_ttl_s:", ":", folder=IN_SCHEDULER),),
-        (VERDICTS, "test_leases_tell_once_the_ledger_has_answered_for_as_long_as_one_lives"),
+        (
+            Edit(
+                "contact.py",
+                " or self._is_gap(at_ms):\n            self._since",
+                ":\n            self._since",
+                folder=IN_SCHEDULER,
+            ),
+        ),
+        (VERDICTS, "test_leases_tell_nothing_after_a_gap_of_two_thirds_of_one"),
+    ),
+    Mutation(
+        "contact: nothing written lately tells nothing",
+        (
+            Edit(
+                "contact.py",
+                " or self._is_gap(at_ms):\n            return",
+                ":\n            return",
+                folder=IN_SCHEDULER,
+            ),
+        ),
+        (VERDICTS, "test_leases_tell_nothing_after_a_gap_of_two_thirds_of_one"),
+    ),
+    Mutation(
+        "contact: who stands by writes something",
+        (
+            Edit(
+                "leading.py",
+                "count(self._ledger, Counted.STOOD_BY, SCHEDULER)",
+                "pass",
+                folder=IN_SCHEDULER,
+            ),
+        ),
+        (SCHEDULER, "test_a_ledger_that_can_only_be_read_lets_no_lease_tell"),
     ),
     Mutation(
         "contact: for as long as a lease lives",
         (
             Edit(
                 "contact.py",
-                " and self.clock() - self._since >= self.lease_ttl_s",
-                "",
+                "return at_ms - self._since_ms >= self.lease_ttl_s * 1000",
+                "return True",
                 folder=IN_SCHEDULER,
             ),
         ),
-        (VERDICTS, "test_leases_tell_once_the_ledger_has_answered_for_as_long_as_one_lives"),
+        (VERDICTS, "test_leases_tell_once_the_ledger_has_taken_writes_for_as_long_as_one_lives"),
     ),
     Mutation(
         "contact: lost with a failure",
         (
             Edit(
                 "contact.py",
-                ("        self._since = None\n\n"),
+                ("        self._since_ms = None\n\n"),
                 ("        pass\n\n"),
                 folder=IN_SCHEDULER,
             ),
         ),
-        (VERDICTS, "test_leases_tell_once_the_ledger_has_answered_for_as_long_as_one_lives"),
+        (VERDICTS, "test_leases_tell_once_the_ledger_has_taken_writes_for_as_long_as_one_lives"),
     ),
     Mutation(
         "a sweep: a message has its time to arrive",
@@ -112,7 +143,7 @@ OF_SWEEPS = (
         (
             Edit(
                 "generic.py",
-                ("if self.contact.leases_tell:\n            report"),
+                ("if self.contact.leases_tell(at_ms):\n            report"),
                 ("if True:\n            report"),
                 folder=IN_SCHEDULER,
             ),
@@ -148,12 +179,12 @@ OF_SWEEPS = (
         (
             Edit(
                 "rescue.py",
-                "        if self.contact.leases_tell:\n",
+                "        if self.contact.leases_tell(at_ms):\n",
                 "        if True:\n",
                 folder=IN_SCHEDULER,
             ),
         ),
-        (RESCUE, "test_an_expired_lease_ends_a_worker_only_if_the_ledger_was_there_all_the_time"),
+        (RESCUE, "test_an_expired_lease_ends_a_worker_only_if_the_ledger_took_writes_all_the_time"),
     ),
     Mutation(
         "rescue: the message is still there",

@@ -50,15 +50,13 @@ class Ground:
 
     def rescue(self) -> BrokerRescue:
         """The one that can be broken."""
-        contact = Contact(lease_ttl_s=0.0)
-        contact.made()
         return BrokerRescue(
             self.breakable,
             self.breakable_client,
             "dramatiq",
             silent_after_ms=60_000,
             dead_letter_ttl_ms=1000,
-            contact=contact,
+            contact=Contact(lease_ttl_s=0.0),
         )
 
     def rows(self, number: int, *columns: str) -> list[list[Any]]:

@@ -12,6 +12,7 @@ import redis
 from lastword.config import Config
 from lastword.identity import WorkerId, new_worker_id
 from lastword.service.workers import NewWorker
+from lastword.storage.clock import now_ms
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.rescue import BrokerRescue
@@ -32,15 +33,13 @@ def scene(ledger: Ledger) -> Scene:
 
 @pytest.fixture
 def rescue(ledger: Ledger, client: redis.Redis) -> BrokerRescue:
-    contact = Contact(lease_ttl_s=0.0)
-    contact.made()
     return BrokerRescue(
         ledger,
         client,
         "dramatiq",
         silent_after_ms=60_000,
         dead_letter_ttl_ms=1000,
-        contact=contact,
+        contact=Contact(lease_ttl_s=0.0),
     )
 
 
@@ -113,14 +112,15 @@ def test_a_worker_that_was_given_up_and_goes_on_under_another_id_keeps_what_it_h
     assert rescue.sweep().acted == {"given_back": 1}
 
 
-def test_an_expired_lease_ends_a_worker_only_if_the_ledger_was_there_all_the_time(
+def test_an_expired_lease_ends_a_worker_only_if_the_ledger_took_writes_all_the_time(
     rescue: BrokerRescue, scene: Scene, client: redis.Redis
 ) -> None:
     hold(client, "silent", "default", "a")
     worker_of(scene, "silent", lease_ttl_s=0.0)
-    rescue.contact.lost()
+    rescue.contact = Contact(lease_ttl_s=9.0)
     assert not rescue.sweep().acted
-    rescue.contact.made()
+    for ago_ms in (9_000, 6_000, 3_000, 0):
+        rescue.contact.wrote(now_ms(scene.ledger) - ago_ms)
     report = rescue.sweep()
     assert (report.lost_workers, report.acted) == (1, {"given_back": 1})
 

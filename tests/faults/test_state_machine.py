@@ -79,7 +79,7 @@ class AnyOrder(Working):
         elif goes == "by a signal":
             self.act(Step("lose"), lambda: self.workers.lose(worker_id, cause={"seen": goes}))
         else:
-            self.act(Step("lose_expired"), self.workers.lose_expired)
+            self.act(Step("lose_expired"), lambda: self.workers.lose_expired(self.seen.now))
 
     @rule(milliseconds=st.sampled_from(MOMENTS_MS), quiet=st.sampled_from([False, False, True]))
     def wait(self, milliseconds: int, quiet: bool) -> None:

@@ -25,6 +25,7 @@ from lastword.service.values import (
 )
 from lastword.service.workers import NewWorker
 from lastword.states import Outcome, Source, Status
+from lastword.storage.clock import now_ms
 from tests.support import Scene, policy
 
 DENIAL = Denial(Reason.WRITE_GATE_BLOCKED, "it may not")
@@ -215,7 +216,10 @@ OF_WORKERS: dict[str, tuple[tuple[Story, ...], Story]] = {
     "renew": ((_accept,), lambda case: case.scene.workers.renew(case.worker_id, lease_ttl_s=60)),
     "end": ((_accept, _claim), lambda case: case.scene.workers.end(case.worker_id)),
     "lose": ((_accept, _claim), _lost),
-    "lose_expired": ((_accept, _claim, _run_out), lambda case: case.scene.workers.lose_expired()),
+    "lose_expired": (
+        (_accept, _claim, _run_out),
+        lambda case: case.scene.workers.lose_expired(now_ms(case.scene.ledger)),
+    ),
     "unrescued": ((_accept, _lost), lambda case: case.scene.workers.unrescued()),
     "rescued": ((_accept, _lost), lambda case: case.scene.workers.rescued([case.worker_id])),
 }

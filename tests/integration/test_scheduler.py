@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -14,9 +15,9 @@ from prometheus_client import CollectorRegistry
 from lastword.config import Config
 from lastword.errors import LastwordError
 from lastword.metrics.collecting import LedgerCollector
-from lastword.reading.scheduler import list_sweeps, read_leader
+from lastword.reading.scheduler import list_sweeps, read_counters, read_leader
 from lastword.service.leading import Contender, LeaderService
-from lastword.storage.clock import require_same_clock
+from lastword.storage.clock import now_ms, require_same_clock
 from lastword.storage.ledger import Ledger
 from lastword_scheduler.contact import Contact
 from lastword_scheduler.leading import SCHEDULER, Leadership
@@ -148,6 +149,41 @@ def test_a_leader_whose_lease_was_taken_stops_acting(
             "UPDATE lastword_leader SET holder = 'other', lease_until = lease_until + 60000"
         )
     until(lambda: not leadership.is_held)
+
+
+@pytest.mark.parametrize("leads", [True, False], ids=["leader", "standby"])
+def test_a_ledger_that_can_only_be_read_lets_no_lease_tell(ledger: Ledger, leads: bool) -> None:
+    # As after a failover to a replica, or with a disk that is full: sweeps find every lease expired
+    # that no worker could renew.
+    if not leads:
+        assert LeaderService(ledger).lead(SCHEDULER, Contender("other", "h", 1), lease_ttl_s=60)
+    contact = Contact(lease_ttl_s=9.0)
+    leadership = Leadership(ledger, lease_ttl_s=9.0, contact=contact)
+
+    def tells() -> bool:
+        leadership._contend()
+        return contact.leases_tell(now_ms(ledger))
+
+    for ago_ms in (9_000, 6_000, 3_000):
+        contact.wrote(now_ms(ledger) - ago_ms)
+    assert tells()
+    with read_only(ledger):
+        assert not tells()
+    # From here on a lease has to be renewed, or not, for as long as it lives.
+    assert not tells()
+    # Where the disk is full only what writes a page fails. Who leads has renewed its lease.
+    written = read_counters(ledger, ["stood_by"])
+    assert written == ({} if leads else {("stood_by", SCHEDULER): 2})
+
+
+@contextmanager
+def read_only(ledger: Ledger) -> Iterator[None]:
+    is_file = ledger.is_one_file
+    setting = "PRAGMA query_only" if is_file else "SET default_transaction_read_only"
+    with ledger.session():
+        ledger.execute(f"{setting} = on")
+        yield
+        ledger.execute(f"{setting} = off")
 
 
 def test_prometheus_reads_what_the_jobs_did_and_a_ledger_that_is_down_is_one_series(

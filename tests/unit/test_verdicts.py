@@ -115,22 +115,41 @@ def test_after_an_outage_a_run_is_not_taken_from_whoever_holds_it() -> None:
         assert held.evidence["held_by"] == "w-1"
 
 
-def test_leases_tell_once_the_ledger_has_answered_for_as_long_as_one_lives() -> None:
-    now = [0.0]
-    contact = Contact(10.0, clock=lambda: now[0])
+def test_leases_tell_once_the_ledger_has_taken_writes_for_as_long_as_one_lives() -> None:
+    contact = Contact(9.0)
+    assert not contact.leases_tell(0)
     heard = []
-    for moment in (0.0, 5.0, 9.9, 10.0):
-        now[0] = moment
-        contact.made()
-        heard.append(contact.leases_tell)
-    assert heard == [False, False, False, True]
+    for moment in (1000, 4000, 7000, 9900, 10_000):
+        contact.wrote(moment)
+        heard.append(contact.leases_tell(moment))
+    assert heard == [False, False, False, False, True]
     contact.lost()
-    contact.made()
-    assert not contact.leases_tell
-    now[0] = 30.0
-    contact.made()
-    # A process that was paused for longer than a lease has heard nothing in that time either.
-    assert not contact.leases_tell
+    contact.wrote(10_000)
+    assert not contact.leases_tell(10_000)
+
+
+def test_leases_tell_nothing_after_a_gap_of_two_thirds_of_one() -> None:
+    contact = Contact(9.0)
+    for moment in (0, 6000, 12_000):
+        contact.wrote(moment)
+    assert contact.leases_tell(18_000)
+    # Nothing was written lately: a process that was paused, a ledger that hangs, its host asleep.
+    assert not contact.leases_tell(18_001)
+    # And where its clock went back, nobody knows for how long.
+    assert not contact.leases_tell(11_999)
+    contact.wrote(18_001)
+    assert not contact.leases_tell(18_001)
+
+
+def test_contact_is_kept_for_as_long_as_a_lease_lives() -> None:
+    now = [0.0]
+    contact = Contact(9.0, clock=lambda: now[0])
+    assert not contact.is_kept
+    contact.wrote(1000)
+    now[0] = 9.0
+    assert contact.is_kept
+    now[0] = 9.1
+    assert not contact.is_kept
 
 
 def test_a_dead_lettered_message_ends_its_run() -> None:

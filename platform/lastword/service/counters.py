@@ -22,6 +22,8 @@ class Counted(StrEnum):
     SWEPT = "swept"
     #: Slots of cron schedules; by what became of them.
     SLOTS = "slots"
+    #: Looks of schedulers at a leader's lease that another holds.
+    STOOD_BY = "stood_by"
     #: Rows of history that were removed for their age; by table.
     PRUNED = "pruned"
 

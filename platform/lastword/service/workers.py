@@ -165,10 +165,14 @@ class WorkerService:
         """A worker's process was seen to be gone; whether it was not ended already."""
         return bool(self._end("id = {param}", WorkerEnding.LOST, cause, worker_id))
 
-    def lose_expired(self) -> list[WorkerId]:
-        """End every worker whose lease has run out; those that were ended."""
+    def lose_expired(self, at_ms: int) -> list[WorkerId]:
+        """End every worker whose lease had run out at a moment; those that were ended.
+
+        Args:
+            at_ms: the moment, by the database's clock, at which silence was the workers' own.
+        """
         cause = {"seen": "its lease ran out"}
-        return self._end("lease_until <= {now}", WorkerEnding.LOST, cause)
+        return self._end("lease_until <= {param}", WorkerEnding.LOST, cause, at_ms)
 
     def unrescued(self) -> list[Row]:
         """Workers that have ended, and whose messages the broker may still hold for them.
@@ -197,7 +201,7 @@ class WorkerService:
         condition: str,
         ending: WorkerEnding,
         cause: Mapping[str, Any] | None,
-        *parameters: str,
+        *parameters: str | int,
     ) -> list[WorkerId]:
         now, param = self.ledger.dialect.now_ms, self.ledger.dialect.param
         with self.ledger.transaction():

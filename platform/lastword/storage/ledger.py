@@ -31,6 +31,15 @@ _ABOUT_A_STATEMENT = (
     peewee.ProgrammingError,
 )
 
+#: What it says of itself. Outside a transaction SQLite commits what a statement moved when the last
+#: row has been fetched, and its own error comes from there.
+_ABOUT_THE_DATABASE = (
+    peewee.DatabaseError,
+    peewee.InterfaceError,
+    MaxConnectionsExceeded,
+    sqlite3.OperationalError,
+)
+
 Row = dict[str, Any]
 
 
@@ -79,7 +88,7 @@ class Ledger:
             yield
         except _ABOUT_A_STATEMENT:
             raise
-        except (peewee.DatabaseError, peewee.InterfaceError, MaxConnectionsExceeded) as error:
+        except _ABOUT_THE_DATABASE as error:
             self._forget_connection()
             raise self._translated(error) from error
         except Exception:
@@ -217,11 +226,22 @@ class Ledger:
             self._pool.manual_close()
 
     def _translated(self, error: Exception) -> Exception:
+        while "cannot rollback" in str(error) and isinstance(
+            error.__context__, peewee.PeeweeException
+        ):
+            # SQLite has rolled back by itself; what matters is why.
+            error = error.__context__
         text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if "no such table" in text:
             return SchemaError(
                 f"the ledger at {self.address} lacks a table ({text})",
                 mend="run `lastword migrate`",
+            )
+        if "disk is full" in text or "No space left" in text:
+            return LedgerUnavailable(
+                f"the ledger at {self.address} cannot be written: {text}",
+                address=self.address,
+                mend="make room on the disk of the database",
             )
         return LedgerUnavailable(
             f"the ledger at {self.address} does not answer: {text}",

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Milliseconds for which a sentinel tries to write what it saw.
 REPORT_WITHIN_MS = 20_000
 
+#: Milliseconds between two renewals of the leader's lease.
+RENEWED_EVERY_MS = 1000
+
 Body = Callable[[], None]
 
 
@@ -103,7 +106,11 @@ def scheduler(stage: Stage) -> Body:
 
         reconciler = reconciler_of(stage)
         while True:
+            asleep_at = stage.actors.now
             stage.actors.sleep(stage.sweep_every_ms)
+            # Beside the sweeps the leader's lease has been renewed meanwhile.
+            for at_ms in range(asleep_at, stage.actors.now + 1, RENEWED_EVERY_MS):
+                reconciler.contact.wrote(at_ms)
             try:
                 reconciler.sweep()
                 _rescue(stage, reconciler)
@@ -148,8 +155,9 @@ def sentinel(stage: Stage, worker_ids: Sequence[WorkerId]) -> Body:
 
 def _rescue(stage: Stage, reconciler: GenericReconciler) -> None:
     # What `BrokerRescue` does, on the broker that is here.
-    if reconciler.contact.leases_tell:
-        stage.workers.lose_expired()
+    at_ms = stage.actors.now
+    if reconciler.contact.leases_tell(at_ms):
+        stage.workers.lose_expired(at_ms)
     for worker in stage.workers.unrescued():
         stage.queues.give_back(worker["broker_id"])
         stage.workers.rescued([worker["id"]])

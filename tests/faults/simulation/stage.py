@@ -278,7 +278,7 @@ def reconciler_of(stage: Stage) -> GenericReconciler:
         probe=stage.queues,
         dispatcher=stage.sender,
         typed=reconcilers(),
-        contact=Contact(LEASE_TTL_S, clock=lambda: stage.actors.now / 1000),
+        contact=Contact(LEASE_TTL_S),
     )
 
 
