@@ -139,10 +139,11 @@ class Scene:
     def kinds(self, run_id: str) -> list[str]:
         return [event["kind"] for event in self.events(run_id)]
 
-    def completed(self, run_id: str) -> Row:
+    def completed(self, run_id: str, *, within_s: float = 15.0) -> Row:
         """Wait until a run has its last word; its row."""
         until(
             lambda: run_status(self.ledger, [run_id]).get(run_id, {}).get("completed_at"),
+            within_s=within_s,
             what=f"the last word of {run_id}",
         )
         return self.row(run_id)

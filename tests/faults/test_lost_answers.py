@@ -5,6 +5,7 @@ One call at a time, of every verb and every caller: `test_every_verb` and `test_
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from tests.support import Scene, until
 from tests.workers import StartWorker, tracker_of
 
 
-def test_a_whole_worker_whose_every_other_answer_is_lost_does_each_run_once(
+def test_a_whole_worker_that_loses_a_third_of_all_answers_does_each_run_once(
     broker: Broker, scene: Scene, start_worker: StartWorker
 ) -> None:
     calls: list[int] = []
@@ -32,26 +33,28 @@ def test_a_whole_worker_whose_every_other_answer_is_lost_does_each_run_once(
 
     sent_runs = [build.send(number).message_id for number in range(40)]
     tracker = tracker_of(broker)
-    transactions: list[int] = []
+    lost: list[bool] = []
     whole = tracker.ledger.transaction
+    # In no order: of two that take turns for ever, one would never hear anything.
+    dice = random.Random(40)
 
     @contextmanager
-    def every_other() -> Iterator[None]:
+    def partly_heard() -> Iterator[None]:
         outermost = not tracker.ledger.database.in_transaction()
         with whole():
             yield
         if outermost:
-            transactions.append(1)
-            if len(transactions) % 2:
+            lost.append(dice.random() < 1 / 3)
+            if lost[-1]:
                 raise LedgerUnavailable("the answer was lost", address="here")
 
-    tracker.ledger.transaction = every_other  # type: ignore[method-assign]
+    tracker.ledger.transaction = partly_heard  # type: ignore[method-assign]
     worker = until(lambda: started(start_worker))
     for run_id in sent_runs:
-        assert scene.completed(run_id)["outcome"] == "succeeded"
+        assert scene.completed(run_id, within_s=60)["outcome"] == "succeeded"
         assert scene.kinds(run_id) == ["accepted", "claimed", "completed"]
     assert sorted(calls) == list(range(40))
-    assert len(transactions) > 4
+    assert sum(lost) > 2
     del tracker.ledger.transaction
     assert worker is not None
 

@@ -166,11 +166,7 @@ class WorkerService:
         return bool(self._end("id = {param}", WorkerEnding.LOST, cause, worker_id))
 
     def lose_expired(self, at_ms: int) -> list[WorkerId]:
-        """End every worker whose lease had run out at a moment; those that were ended.
-
-        Args:
-            at_ms: the moment, by the database's clock, at which silence was the workers' own.
-        """
+        """End every worker whose lease had run out at that moment of the ledger's clock."""
         cause = {"seen": "its lease ran out"}
         return self._end("lease_until <= {param}", WorkerEnding.LOST, cause, at_ms)
 
