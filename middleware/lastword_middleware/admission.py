@@ -67,23 +67,28 @@ class Admission:
                 refused.append(Refused(message, Refusal.UNACCEPTABLE))
         refused += self._accept_unmarked(sound)
         asked: dict[Delivery, MessageProxy] = {}
-        for message in sound:
-            dispatch = dispatch_of(message.options)
-            if dispatch is None:
-                continue
-            delivery = Delivery(RunId(message.message_id), dispatch)
-            if self.tracker.works_on(delivery):
+        deliveries = [
+            (Delivery(RunId(message.message_id), dispatch), message)
+            for message in sound
+            if (dispatch := dispatch_of(message.options)) is not None
+        ]
+        running = self.tracker.working_on([delivery for delivery, _ in deliveries])
+        waiting = self.tracker.reservations.among(delivery for delivery, _ in deliveries)
+        for delivery, message in deliveries:
+            if delivery in running:
                 refused.append(Refused(message, Refusal.RUNNING))
-            elif delivery in asked or self.tracker.reservations.has(delivery):
+            elif delivery in asked or delivery in waiting:
                 refused.append(Refused(message, Refusal.HELD))
             else:
                 asked[delivery] = message
+        admitted: list[Held] = []
         for held in self._reserve(asked):
             why = held.reservation.refusal or _forgery(held)
             if why is None:
-                self.tracker.reservations.add(held)
+                admitted.append(held)
             elif why is not Refusal.LEASE_LOST:
                 refused.append(Refused(held.message, why))
+        self.tracker.reservations.add(admitted)
         refused = self._with_kept(refused)
         for item in refused:
             self._tell(item)

@@ -218,10 +218,10 @@ class ReservingConsumer(Consumer):
     def _fetched(self) -> list[MessageProxy]:
         self._hands.freed.clear()
         self._reclaiming.look_if_due()
-        room = self._hands.room
-        if room <= 0:
+        number = self._hands.next_fetch
+        if number <= 0:
             return []
-        fetched = self._broker.do_fetch(self.queue_name, room)
+        fetched = self._broker.do_fetch(self.queue_name, number)
         readable = [
             message for data in fetched if (message := decoded(data, queue_name=self.queue_name))
         ]

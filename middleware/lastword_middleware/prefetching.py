@@ -20,11 +20,14 @@ WINDOW_S = 0.5
 #: The most that is taken at once.
 MOST = 2048
 
-#: Seconds over which the settled are counted at least: they come in groups.
-MEASURED_OVER_S = 0.1
-
 #: How much more may be taken after each look.
 GROWTH = 4
+
+#: How many fetches fill a window: some of it is fetched while some is done and some is written.
+PORTIONS = 4
+
+#: Seconds that a look takes to be between it and the last, at least.
+SHORTEST_LOOK_S = 0.001
 
 #: Seconds after which what was not handed out goes back. Below the time in which a reservation may
 #: be begun unrecorded.
@@ -85,13 +88,22 @@ class Hands:
         """How many more may be taken now."""
         return self._wanted() - len(self.refs)
 
+    @property
+    def next_fetch(self) -> int:
+        """How many to take with the next fetch; 0 if there is no room."""
+        room = self.room
+        return room if self.is_fixed else min(room, max(self.least, self._size // PORTIONS))
+
     def _wanted(self) -> int:
         if self.is_fixed:
             return self.least
         now = self.clock()
         took = now - self._since
-        if took >= MEASURED_OVER_S:
-            in_a_window = int(self._settled / took * WINDOW_S)
-            self._size = min(in_a_window, max(self._size, self.least) * GROWTH, MOST)
+        # Once as many are settled as were taken, for a worker that begins with short jobs is not to
+        # be kept short; else over the whole of a window, for they are settled in groups.
+        if took >= WINDOW_S or self._settled >= self._size:
+            in_a_window = self._settled / max(took, SHORTEST_LOOK_S) * WINDOW_S
+            wanted = min(int(in_a_window), self._size * GROWTH, MOST)
+            self._size = max(wanted, self.least)
             self._settled, self._since = 0, now
-        return max(self._size, self.least)
+        return self._size

@@ -43,31 +43,28 @@ class Reservations:
     _deliveries: set[Delivery] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def add(self, held: Held) -> None:
-        """Note a delivery as held."""
+    def add(self, held: Iterable[Held]) -> None:
+        """Note deliveries as held."""
         with self._lock:
-            self._held[id(held.message)] = held
-            self._deliveries.add(_delivery(held))
+            for item in held:
+                self._held[id(item.message)] = item
+                self._deliveries.add(item.reservation.delivery)
 
     def take(self, message: MessageProxy) -> Held | None:
         """The reservation of this very message, which is held no longer."""
         with self._lock:
             held = self._held.pop(id(message), None)
             if held is not None:
-                self._deliveries.discard(_delivery(held))
+                self._deliveries.discard(held.reservation.delivery)
             return held
 
-    def has(self, delivery: Delivery) -> bool:
-        """Whether some message of that dispatch is held."""
+    def among(self, deliveries: Iterable[Delivery]) -> set[Delivery]:
+        """Those of which some message is held."""
         with self._lock:
-            return delivery in self._deliveries
+            return self._deliveries.intersection(deliveries)
 
     def of_runs(self, run_ids: Iterable[RunId]) -> list[Held]:
         """What is held of these runs."""
         wanted = set(run_ids)
         with self._lock:
             return [held for held in self._held.values() if held.reservation.run_id in wanted]
-
-
-def _delivery(held: Held) -> Delivery:
-    return Delivery(held.reservation.run_id, held.reservation.dispatch)

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -219,9 +219,9 @@ class Tracker:
         self.workers.end(worker_id, cause=cause if abandoned else None)
         return not abandoned
 
-    def works_on(self, delivery: Delivery) -> bool:
-        """Whether some message of that dispatch has become an attempt of this worker."""
-        return self.work.works_on(delivery.run_id, delivery.dispatch, self.worker_id)
+    def working_on(self, deliveries: Iterable[Delivery]) -> set[Delivery]:
+        """Those of which some message has become an attempt of this worker."""
+        return self.work.working_on(deliveries, self.worker_id)
 
     def require_written(self) -> None:
         """Wait until what this process has begun and ended so far is durable.

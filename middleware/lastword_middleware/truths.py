@@ -22,7 +22,7 @@ class Began:
 
     def told(self, now: float) -> Beginning:
         """The start, with its age at `now`."""
-        return self.beginning._replace(age_s=now - self.at)
+        return Beginning(*self.beginning[:-1], now - self.at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,27 @@ class Barrier:
 
 
 Item = Began | Asked | Ended | Done | Barrier
+
+
+def sorted_out(
+    items: Iterable[Item],
+) -> tuple[list[Began], list[Ended], list[Done], list[Asked]]:
+    """Items by their kind, each in order."""
+    began: list[Began] = []
+    ended: list[Ended] = []
+    done: list[Done] = []
+    asked: list[Asked] = []
+    for item in items:
+        match item:
+            case Began():
+                began.append(item)
+            case Ended():
+                ended.append(item)
+            case Done():
+                done.append(item)
+            case Asked():
+                asked.append(item)
+    return began, ended, done, asked
 
 
 def attempt_of(item: Beginning | AttemptEnd) -> tuple[RunId, int, WorkerId]:

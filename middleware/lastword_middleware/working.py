@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from dramatiq.broker import MessageProxy
 
 from lastword.current import CurrentRun
 from lastword.identity import RunId, WorkerId
+from lastword.service.values import Delivery
 from lastword_middleware.options import dispatch_of
 
 
@@ -76,10 +78,12 @@ class Work:
             self._claiming.add(key)
             return True
 
-    def works_on(self, run_id: str, dispatch: int, worker_id: WorkerId | None) -> bool:
-        """Whether some message of that dispatch has become an attempt of this worker."""
+    def working_on(
+        self, deliveries: Iterable[Delivery], worker_id: WorkerId | None
+    ) -> set[Delivery]:
+        """Those of which some message has become an attempt of this worker."""
         with self._lock:
-            return self._is_open(run_id, dispatch, worker_id)
+            return {item for item in deliveries if self._is_open(*item, worker_id)}
 
     def _is_open(self, run_id: str, dispatch: int, worker_id: WorkerId | None) -> bool:
         return any(

@@ -32,6 +32,7 @@ from lastword_middleware.truths import (
     Ended,
     Item,
     bare,
+    sorted_out,
 )
 
 #: Seconds a start waits for its end, so that a short job is one commit and not two.
@@ -160,14 +161,8 @@ class Writer(threading.Thread):
         return 0.0
 
     def _settle(self, group: Sequence[Item]) -> None:
-        began = [item for item in group if isinstance(item, Began)]
-        ended = [item for item in group if isinstance(item, Ended)]
-        done = [item for item in group if isinstance(item, Done)]
-        asked = [
-            item
-            for item in group
-            if isinstance(item, Asked) and item.answer.set_running_or_notify_cancel()
-        ]
+        began, ended, done, questions = sorted_out(group)
+        asked = [item for item in questions if item.answer.set_running_or_notify_cancel()]
         try:
             self._insist(lambda: self._write(began, ended, asked))
             for item in ended:

@@ -220,12 +220,10 @@ OF_DELIVERIES = (
     Mutation(
         "a duplicate: not at work here, not held here, and not in another thread",
         (
-            Edit(
-                "admission.py", "if self.tracker.works_on(delivery):", "if False:", folder=IN_WORKER
-            ),
+            Edit("admission.py", "if delivery in running:", "if False:", folder=IN_WORKER),
             Edit(
                 "admission.py",
-                "elif delivery in asked or self.tracker.reservations.has(delivery):",
+                "elif delivery in asked or delivery in waiting:",
                 "elif False:",
                 folder=IN_WORKER,
             ),

@@ -10,10 +10,10 @@ import redis
 from dramatiq.broker import MessageProxy
 
 from lastword_middleware.fetching import Ahead
-from lastword_middleware.prefetching import GROWTH, MOST, WINDOW_S, Hands
+from lastword_middleware.prefetching import GROWTH, MOST, PORTIONS, WINDOW_S, Hands
 
-#: Seconds between two looks: more than it measures over, and exact in binary.
-LOOK_S = 0.125
+#: The longest time between two looks, in seconds.
+LOOK_S = WINDOW_S
 
 
 @dataclass
@@ -30,13 +30,12 @@ def hands_of(clock: Clock, **fields: object) -> Hands:
     return hands
 
 
-def settle(hands: Hands, clock: Clock, *, per_second: float) -> int:
-    """Settle work at this rate until it is looked at again; what is wanted then."""
-    number = round(per_second * LOOK_S)
-    refs = [f"{clock.now}-{n}" for n in range(number)]
+def settle(hands: Hands, clock: Clock, *, per_second: float, for_s: float = LOOK_S) -> int:
+    """Settle work at this rate for a while; what is wanted then."""
+    refs = [f"{clock.now}-{n}" for n in range(round(per_second * for_s))]
     hands.refs.update(refs)
+    clock.now += for_s
     hands.settle(refs)
-    clock.now += LOOK_S
     return hands.room + len(hands.refs)
 
 
@@ -45,6 +44,23 @@ def test_as_many_are_taken_as_are_settled_in_a_window() -> None:
     hands = hands_of(clock)
     sizes = [settle(hands, clock, per_second=1_000) for _ in range(5)]
     assert sizes == [16 * GROWTH, 16 * GROWTH**2, *[1_000 * WINDOW_S] * 3]
+
+
+def test_more_are_taken_as_soon_as_those_are_settled_that_were() -> None:
+    clock = Clock()
+    hands = hands_of(clock)
+    sizes = [settle(hands, clock, per_second=4_096, for_s=1 / 256) for _ in range(6)]
+    # 16 with each of these: at once the first time, then after four, and not yet after 16.
+    assert sizes == [64, 64, 64, 64, 256, 256]
+
+
+def test_a_commit_that_takes_long_is_no_reason_to_take_fewer() -> None:
+    clock = Clock()
+    hands = hands_of(clock)
+    for _ in range(5):
+        settle(hands, clock, per_second=4_096)
+    assert settle(hands, clock, per_second=0, for_s=0.4) == 2_048
+    assert settle(hands, clock, per_second=0, for_s=0.1) == 16
 
 
 def test_no_more_than_the_most_and_no_less_than_dramatiq_would() -> None:
@@ -86,6 +102,19 @@ def test_what_is_given_back_does_not_count_as_done() -> None:
     hands.drop([f"{n}" for n in range(64)])
     clock.now += LOOK_S
     assert hands.room == 16
+
+
+def test_a_window_is_filled_with_several_fetches() -> None:
+    clock = Clock()
+    hands = hands_of(clock)
+    assert hands.next_fetch == 16
+    for _ in range(3):
+        settle(hands, clock, per_second=800)
+    assert (hands.room, hands.next_fetch) == (400, 400 // PORTIONS)
+    hands.refs.update(f"{n}" for n in range(395))
+    assert hands.next_fetch == 5
+    fixed = Hands(least=400, is_fixed=True, clock=clock)
+    assert fixed.next_fetch == 400
 
 
 def test_a_number_that_somebody_has_set_is_kept() -> None:

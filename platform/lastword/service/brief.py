@@ -76,9 +76,7 @@ class Brief(Claiming, Ending):
         moved = moves.write(ledger, both, items, leaves=_LEAVES)
         if not moved:
             return []
-        begun = [{**row, "changed_at": row["claimed_at"], "reason": None} for row in moved]
-        steps = [Step(CLAIM, begun), Step(FINISH, moved)]
-        moves.account(ledger, steps, by=Source.WORKER)
+        moves.account(ledger, [Step(CLAIM, moved), Step(FINISH, moved)], by=Source.WORKER)
         measure_endings(ledger, [(row["operation"], row["outcome"]) for row in moved])
         moves.gather(ledger, count_off(ledger, moved))
         return moved

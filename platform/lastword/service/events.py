@@ -122,7 +122,7 @@ def write_late_results(ledger: Ledger, events: Sequence[Mapping[str, Any]]) -> N
 def lines_of(
     moved: Sequence[Row], arrow: Arrow, told: Mapping[str, Mapping[str, Any]], by: Source
 ) -> list[Line]:
-    """What the log says of transitions."""
+    """What the log says of transitions. Only of its last one has a run a reason of its own."""
     is_last = arrow.target in TERMINAL
     return [
         Line(
@@ -130,7 +130,8 @@ def lines_of(
             event=arrow.kind,
             operation=row["operation"],
             outcome=row["outcome"] if is_last else None,
-            reason=row["reason"] or (told[row["id"]].get("reason") if told else None),
+            reason=(row["reason"] if is_last else None)
+            or (told[row["id"]].get("reason") if told else None),
             attempt=row["attempt"],
             source=by,
             worker=row["worker_id"],

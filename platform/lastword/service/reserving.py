@@ -71,6 +71,12 @@ _COLUMNS: Mapping[str, ColumnType] = {
     "worker_id": "text",
 }
 
+#: What a worker has to know of a run to begin with it.
+_RESERVED = (
+    "id, dispatch, attempt, operation, tenant_id, workspace_id, initiator_id, holder, context, "
+    "payload, probation"
+)
+
 
 class Reserving:
     """One statement for all that a consumer fetched at once."""
@@ -92,7 +98,7 @@ class Reserving:
         with self.ledger.transaction():
             self.ledger.lock_runs([item.run_id for item in deliveries])
             rows = self.ledger.execute(self._reserving(), as_batch(items))
-            held = {Delivery(RunId(row["id"]), row["dispatch"]): _reservation(row) for row in rows}
+            held = {answer.delivery: answer for answer in map(_reservation, rows)}
             refused = [delivery for delivery in deliveries if delivery not in held]
             held.update(self._unreserved(refused, worker_id))
         return [held[delivery] for delivery in deliveries]
@@ -148,7 +154,7 @@ class Reserving:
             f"probation = CASE WHEN holder <> item_worker_id THEN {SUSPECTED} ELSE probation END "
             f"FROM {self.ledger.dialect.batch(_COLUMNS)} AS item WHERE id = item_run_id "
             f"AND {moves.looked_up_by_id(guards)} "
-            f"RETURNING {moves.RETURNED}, holder, probation"
+            f"RETURNING {_RESERVED}"
         ).replace("{now}", now)
 
     def _unreserved(

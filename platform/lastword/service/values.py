@@ -82,6 +82,11 @@ class Reservation(NamedTuple):
     probation: bool = False
     refusal: Refusal | None = None
 
+    @property
+    def delivery(self) -> Delivery:
+        """What it answers."""
+        return Delivery(self.run_id, self.dispatch)
+
 
 class Beginning(NamedTuple):
     """A reserved delivery whose execution has begun; recorded with others, perhaps with its end.
