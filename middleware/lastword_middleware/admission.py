@@ -66,21 +66,8 @@ class Admission:
             else:
                 refused.append(Refused(message, Refusal.UNACCEPTABLE))
         refused += self._accept_unmarked(sound)
-        asked: dict[Delivery, MessageProxy] = {}
-        deliveries = [
-            (Delivery(RunId(message.message_id), dispatch), message)
-            for message in sound
-            if (dispatch := dispatch_of(message.options)) is not None
-        ]
-        running = self.tracker.working_on([delivery for delivery, _ in deliveries])
-        waiting = self.tracker.reservations.among(delivery for delivery, _ in deliveries)
-        for delivery, message in deliveries:
-            if delivery in running:
-                refused.append(Refused(message, Refusal.RUNNING))
-            elif delivery in asked or delivery in waiting:
-                refused.append(Refused(message, Refusal.HELD))
-            else:
-                asked[delivery] = message
+        asked, known = self._sorted_out(sound)
+        refused += known
         admitted: list[Held] = []
         for held in self._reserve(asked):
             why = held.reservation.refusal or _forgery(held)
@@ -110,6 +97,28 @@ class Admission:
         for item in refused:
             self._tell(item)
         return refused
+
+    def _sorted_out(
+        self, messages: Sequence[MessageProxy]
+    ) -> tuple[dict[Delivery, MessageProxy], list[Refused]]:
+        # What to ask for, and what this worker has already.
+        deliveries = [
+            (Delivery(RunId(message.message_id), dispatch), message)
+            for message in messages
+            if (dispatch := dispatch_of(message.options)) is not None
+        ]
+        running = self.tracker.working_on(delivery for delivery, _ in deliveries)
+        waiting = self.tracker.reservations.among(delivery for delivery, _ in deliveries)
+        asked: dict[Delivery, MessageProxy] = {}
+        refused: list[Refused] = []
+        for delivery, message in deliveries:
+            if delivery in running:
+                refused.append(Refused(message, Refusal.RUNNING))
+            elif delivery in asked or delivery in waiting:
+                refused.append(Refused(message, Refusal.HELD))
+            else:
+                asked[delivery] = message
+        return asked, refused
 
     def _covered(self, messages: Sequence[MessageProxy]) -> list[MessageProxy]:
         return [item for item in messages if operation_of(self.broker, item.actor_name)]
