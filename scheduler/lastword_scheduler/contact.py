@@ -30,7 +30,7 @@ class Contact:
 
     def wrote(self, at_ms: int) -> None:
         """The ledger took something after the moment `at_ms` of its clock."""
-        if self._since_ms is None or self._is_gap(at_ms):
+        if self._since_ms is None or at_ms < self._last_ms or self._is_gap(at_ms):
             self._since_ms = at_ms
         self._last_ms = at_ms
         self._heard_s = self.clock()
@@ -54,4 +54,4 @@ class Contact:
 
     def _is_gap(self, at_ms: int) -> bool:
         # A lease is renewed three times while it lives, so it outlasts any gap of two thirds.
-        return not 0 <= at_ms - self._last_ms <= self.lease_ttl_s * 1000 * 2 / 3
+        return at_ms - self._last_ms > self.lease_ttl_s * 1000 * 2 / 3

@@ -79,6 +79,11 @@ OF_SWEEPS = (
         (VERDICTS, "test_leases_tell_nothing_after_a_gap_of_two_thirds_of_one"),
     ),
     Mutation(
+        "contact: a clock that went back begins it anew",
+        (Edit("contact.py", " or at_ms < self._last_ms", "", folder=IN_SCHEDULER),),
+        (VERDICTS, "test_leases_tell_nothing_after_the_ledgers_clock_went_back"),
+    ),
+    Mutation(
         "contact: nothing written lately tells nothing",
         (
             Edit(
