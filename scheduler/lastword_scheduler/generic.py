@@ -119,7 +119,7 @@ class GenericReconciler:
         judged = {
             decision.candidate.run_id: decision.candidate.policy
             for decision in decisions
-            if decision.action in (Action.CLOSE, Action.REDISPATCH)
+            if decision.action in (Action.CLOSE, Action.REDISPATCH, Action.CANCEL)
         }
         held = ends_held(self.ledger, self.typed, judged)
         return [

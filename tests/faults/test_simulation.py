@@ -22,7 +22,7 @@ from tests.campaigns import IS_LONG, volume
 from tests.faults.simulation import moves
 from tests.faults.simulation.course import WAYS, Taken
 from tests.faults.simulation.life import live, new_ledger, replay, require_sound
-from tests.faults.simulation.moves import Bar, Boot, Flush, Go, Kill, Move, Pass, Start
+from tests.faults.simulation.moves import Bar, Boot, Cancel, Flush, Go, Kill, Move, Pass, Start
 from tests.faults.simulation.shrinking import code_of, shrink
 from tests.faults.test_every_verb import verbs_of
 from tests.faults.test_mutations import MUTATIONS, ROOT, copy_of_the_package
@@ -239,6 +239,23 @@ def test_what_may_have_been_begun_unseen_is_not_called_blocked_before_any_effect
         Go("worker-1/thread-2"),
         Kill("worker-1", is_seen=False),
         Bar(1),
+    ]
+    require_sound(replay(new_ledger(), found, with_worker=True))
+
+
+def test_a_request_to_stop_does_not_win_over_a_record_that_holds_the_end() -> None:
+    # Found as seed 3000975: its worker died with the record written, and the run, queued again, was
+    # ended as cancelled for the request that had come before.
+    found: list[Move] = [
+        Start("report.once", ("throws",), expires_s=1),
+        Start("report.backup", ("records_and_retries",), records="partially_succeeded"),
+        *(Boot(), Boot(), Go("worker-2/heart")),
+        Start("report.backup", ("records_and_kills",), records="succeeded"),
+        *(Go("scheduler-2"), Go("application-3"), Go("worker-2/heart")),
+        *(Go("application-3"), Go("application-3")),
+        *(Go("worker-2/consumer"), Go("worker-2/consumer"), Go("worker-2/consumer")),
+        *(Go("worker-2/thread-1"), Go("worker-2/thread-1")),
+        *(Cancel(3), Pass(4_000), Go("worker-2/thread-1")),
     ]
     require_sound(replay(new_ledger(), found, with_worker=True))
 
